@@ -1,0 +1,72 @@
+"""Events: what happened to a conversion, and the port that tells the others.
+
+A state change and the events it owes are one write of the conversion document. They are published right
+after it; what could not be published stays owed, and sweep publishes it later. So an event may be
+published twice but is never lost, and whoever consumes one must bear a repeat.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+from aws_lambda_powertools import Logger
+
+
+class EventName(StrEnum):
+    """The names of events, which are also their routing keys."""
+
+    VIDEO_UPLOADED = "video.uploaded"
+    CONVERSION_COMPLETED = "conversion.completed"
+    CONVERSION_FAILED = "conversion.failed"
+
+
+class Event(msgspec.Struct, frozen=True):
+    """One thing that happened. `id` is also the id of the message."""
+
+    id: str
+    event: EventName
+    conversion_id: str
+    occurred_at: datetime
+
+
+class NotPublished(Exception):
+    """Raised when the broker did not take an event, or no queue did. It may have been taken all the same."""
+
+
+class Events(Protocol):
+    """Where events are published."""
+
+    def publish(self, event: Event) -> None:
+        """Publish one event and return when a queue holds it durably. Raises NotPublished."""
+
+
+class Outbox(Protocol):
+    """The events that conversions owe."""
+
+    def owed(self, limit: int) -> list[Event]:
+        """Return up to `limit` owed events, oldest conversion first."""
+
+    def mark_published(self, event: Event) -> None:
+        """Note that an event is no longer owed. Does nothing if it was not."""
+
+
+def publish_owed(owed: Iterable[Event], events: Events, outbox: Outbox, logger: Logger) -> int:
+    """Publish events and mark them; stop at the first that cannot be, which stays owed with those after it.
+
+    Returns how many were published.
+    """
+    published = 0
+    for event in owed:
+        try:
+            events.publish(event)
+        except NotPublished as error:
+            logger.warning(
+                "event stays owed",
+                extra={"conversion_id": event.conversion_id, "event": event.event, "reason": str(error)},
+            )
+            break
+        outbox.mark_published(event)
+        published += 1
+    return published

@@ -1,0 +1,195 @@
+"""HTTP functions: Chalice with its traps closed, and the few things every handler needs.
+
+A handler reads the request with `read_json` and `caller`, calls a rule, and returns a Response. A Problem
+it raises becomes an application/problem+json answer; anything else it raises is logged and becomes a 500
+problem.
+"""
+
+import functools
+import re
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import msgspec
+from chalice.app import Chalice, Request, Response
+
+from functions.shared.conversions import Owner
+from functions.shared.logs import get_logger
+from functions.shared.problems import (
+    BadRequest,
+    FieldError,
+    InternalProblem,
+    InvalidInput,
+    MethodNotAllowed,
+    NotFound,
+    Problem,
+    TooLarge,
+)
+
+T = TypeVar("T")
+View = Callable[..., Response]
+
+JSON = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+NO_STORE = {"Cache-Control": "no-store"}
+MAX_JSON_BYTES = 64 * 1024
+
+_UNKNOWN_FIELD = re.compile(r"unknown field `(.+?)`")
+_MISSING_FIELD = re.compile(r"missing required field `(.+?)`")
+
+
+class Unauthorized(Problem):
+    """Raised when a guarded route is called without a person whom the authorizer knows."""
+
+    code = "invalid-token"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Send a valid access token as `Authorization: Bearer <token>`.", headers={"WWW-Authenticate": "Bearer"}
+        )
+
+
+class HttpFunction(Chalice):
+    """A Chalice app that threads may share, answers problems, and takes any content type and Accept.
+
+    Chalice keeps the current request on the app object; here it is kept for each thread by itself.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._local = threading.local()
+        super().__init__(app_name=name, configure_logs=False)
+        self.logger = get_logger(name)
+
+    @property
+    def current_request(self) -> Request:
+        """The request that this thread is answering."""
+        request: Request = self._local.request
+        return request
+
+    @current_request.setter
+    def current_request(self, request: Request) -> None:
+        self._local.request = request
+
+    @property
+    def lambda_context(self) -> Any:
+        """The Lambda context of the call that this thread is answering."""
+        return self._local.context
+
+    @lambda_context.setter
+    def lambda_context(self, context: Any) -> None:
+        self._local.context = context
+
+    def route(self, path: str, **kwargs: Any) -> Callable[[View], View]:
+        """Register a view as Chalice does, except that each view checks its content type itself."""
+        # Without this Chalice answers 415 to everything but JSON, in a format of its own.
+        kwargs.setdefault("content_types", [])
+        register = super().route(path, **kwargs)
+
+        def decorate(view: View) -> View:
+            return register(self._answers_problems(view))  # type: ignore[no-any-return]
+
+        return decorate
+
+    def __call__(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
+        """Answer one API Gateway REST (v1) proxy event. Never raises."""
+        request_context = event["requestContext"]
+        self.logger.thread_safe_append_keys(request_id=request_context["requestId"])
+        try:
+            methods = self.routes.get(request_context["resourcePath"])
+            if not methods:
+                return _to_answer(NotFound())
+            if request_context["httpMethod"] not in methods:
+                return _to_answer(MethodNotAllowed(list(methods)))
+            answer: dict[str, Any] = super().__call__(_accept_anything(event), context)
+            return answer
+        finally:
+            self.logger.thread_safe_clear_keys()
+
+    def _answers_problems(self, view: View) -> View:
+        # Chalice turns exceptions into answers before its middleware sees them, so this is a decorator.
+        @functools.wraps(view)
+        def answer(*args: Any, **kwargs: Any) -> Response:
+            try:
+                return view(*args, **kwargs)
+            except Problem as problem:
+                if problem.status >= 500:
+                    self.logger.exception("refused", extra={"problem": problem.code})
+                return to_response(problem)
+            except Exception:
+                self.logger.exception("unforeseen error")
+                return to_response(InternalProblem())
+
+        return answer
+
+
+def to_response(problem: Problem) -> Response:
+    """Return a problem as an answer."""
+    headers: dict[str, str | list[str]] = {
+        "Content-Type": "application/problem+json",
+        "Cache-Control": "no-store",
+        **problem.headers,
+    }
+    return Response(problem.to_json(), headers=headers, status_code=int(problem.status))
+
+
+def no_content() -> Response:
+    """Return a 204; a body of None would be sent as `null`."""
+    return Response("", headers=dict(NO_STORE), status_code=204)
+
+
+def caller(request: Request) -> Owner:
+    """Return the person whom the authorizer put into the request's context. Raises Unauthorized."""
+    authorizer: Mapping[str, str] = request.context.get("authorizer") or {}
+    if not authorizer.get("user_id") or not authorizer.get("email"):
+        raise Unauthorized
+    return Owner(id=authorizer["user_id"], email=authorizer["email"])
+
+
+def read_json(request: Request, kind: type[T]) -> T:
+    """Return the request's JSON body as `kind`.
+
+    Raises:
+        TooLarge: the body is over MAX_JSON_BYTES.
+        BadRequest: it is not JSON.
+        InvalidInput: a field is missing, unknown or of the wrong type.
+    """
+    body = raw_body(request)
+    if len(body) > MAX_JSON_BYTES:
+        raise TooLarge(f"The largest JSON body accepted here is {MAX_JSON_BYTES} bytes.")
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(_field_error(str(error))) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest("Send a JSON object as the body.") from error
+
+
+def raw_body(request: Request) -> bytes:
+    """Return the body as bytes, empty if there is none."""
+    body = request.raw_body
+    return body if isinstance(body, bytes) else body.encode()
+
+
+def query(request: Request, name: str) -> str | None:
+    """Return the last value of a query parameter, or None."""
+    return request.query_params.get(name) if request.query_params else None
+
+
+def _field_error(message: str) -> FieldError:
+    reason, _, path = message.partition(" - at `$")
+    field = path.strip("`.")
+    for pattern in (_MISSING_FIELD, _UNKNOWN_FIELD):
+        if found := pattern.search(reason):
+            field = f"{field}.{found[1]}".lstrip(".")
+    return FieldError(field=field or "(body)", message=reason)
+
+
+def _accept_anything(event: dict[str, Any]) -> dict[str, Any]:
+    # Chalice answers 400 to a binary body whose type the Accept header does not name.
+    headers = {name: value for name, value in (event.get("headers") or {}).items() if name.lower() != "accept"}
+    return {**event, "headers": {**headers, "accept": "*/*"}}
+
+
+def _to_answer(problem: Problem) -> dict[str, Any]:
+    answer: dict[str, Any] = to_response(problem).to_dict()
+    return {**answer, "body": problem.to_json().decode()}

@@ -1,0 +1,56 @@
+"""Signed download links: whoever has one may fetch one MP3 until it expires, without logging in."""
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from urllib.parse import urljoin
+
+from itsdangerous import BadData, URLSafeSerializer
+
+from functions.shared.clock import Clock
+from functions.shared.problems import Problem
+
+
+class InvalidLink(Problem):
+    """Raised when a link was altered, has expired, or was never ours."""
+
+    code = "invalid-link"
+
+    def __init__(self) -> None:
+        super().__init__("The link was changed or has expired. Log in, or ask for a new one.")
+
+
+class Link(NamedTuple):
+    """A link and the moment it stops working."""
+
+    url: str
+    expires_at: datetime
+
+
+class Links:
+    """Makes and reads links, which are signed with HMAC and kept nowhere.
+
+    `keys` are the secrets, the one that signs first; a link signed with any of them is read, so a key can
+    be rotated. `public_url` is where people reach this service.
+    """
+
+    def __init__(self, keys: tuple[str, ...], public_url: str, clock: Clock) -> None:
+        # itsdangerous wants the newest key last.
+        self._serializer = URLSafeSerializer(list(reversed(keys)), salt="video2mp3.download")
+        self._public_url = public_url.rstrip("/") + "/"
+        self._clock = clock
+
+    def make(self, conversion_id: str, ttl: timedelta) -> Link:
+        """Return a link to the MP3 of a conversion that works for `ttl`."""
+        expires_at = self._clock() + ttl
+        token = self._serializer.dumps([conversion_id, int(expires_at.timestamp())])
+        return Link(urljoin(self._public_url, f"v1/downloads/{token}"), expires_at)
+
+    def read(self, token: str) -> str:
+        """Return the conversion's id that a link's token names. Raises InvalidLink."""
+        try:
+            conversion_id, expires = self._serializer.loads(token)
+        except BadData as error:
+            raise InvalidLink from error
+        if self._clock().timestamp() >= expires:
+            raise InvalidLink
+        return str(conversion_id)

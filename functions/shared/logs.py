@@ -1,0 +1,35 @@
+"""Logs: one JSON object a line, or plain lines where a person reads them (LOG_FORMAT=text).
+
+Every line of one invocation carries its request_id; lines about a conversion carry its conversion_id.
+"""
+
+import json
+import logging
+import os
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
+
+_STANDARD_KEYS = frozenset({"level", "location", "message", "timestamp", "service", "exception_name", "exception"})
+
+
+class TextFormatter(LambdaPowertoolsFormatter):
+    """Write `12:30:01 INFO upload: accepted conversion_id=…`, then the traceback if there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one line, and more only for a traceback."""
+        entry: dict[str, Any] = json.loads(super().format(record))
+        extras = " ".join(f"{key}={value}" for key, value in entry.items() if key not in _STANDARD_KEYS)
+        time = self.formatTime(record, "%H:%M:%S")
+        line = f"{time} {record.levelname:<7} {entry.get('service')}: {entry.get('message')} {extras}".rstrip()
+        return f"{line}\n{entry['exception']}" if entry.get("exception") else line
+
+
+def get_logger(service: str) -> Logger:
+    """Return the logger of a function or process, which writes to standard output.
+
+    LOG_LEVEL is its level (default INFO); LOG_FORMAT is `json` (default) or `text`.
+    """
+    formatter = TextFormatter(utc=False) if os.environ.get("LOG_FORMAT") == "text" else None
+    return Logger(service=service, level=os.environ.get("LOG_LEVEL", "INFO"), logger_formatter=formatter, utc=True)

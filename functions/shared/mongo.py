@@ -1,0 +1,79 @@
+"""MongoDB: how functions connect, how a conversion is written down, and what its errors become."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import pymongo.errors
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from functions.shared.conversions import Conversion
+from functions.shared.events import Event
+from functions.shared.problems import Unavailable
+
+Document = dict[str, Any]
+DEFAULT_DATABASE = "video2mp3"
+
+
+def connect_mongo(url: str) -> Database[Document]:
+    """Return the database that `url` names (default video2mp3). Nothing is sent before the first use.
+
+    Writes are acknowledged by a majority and journalled, reads see only such writes, and no call waits
+    for ever.
+    """
+    client: MongoClient[Document] = MongoClient(
+        url,
+        tz_aware=True,
+        w="majority",
+        journal=True,
+        readConcernLevel="majority",
+        retryWrites=True,
+        serverSelectionTimeoutMS=5_000,
+        connectTimeoutMS=5_000,
+        socketTimeoutMS=30_000,
+        appname="video2mp3",
+    )
+    return client.get_default_database(DEFAULT_DATABASE)
+
+
+@contextlib.contextmanager
+def mongo_errors() -> Iterator[None]:
+    """Turn errors that a later try may not see into Unavailable, and keep their cause."""
+    try:
+        yield
+    except pymongo.errors.ConnectionFailure as error:  # also: no server found, time-outs, fail-over
+        raise Unavailable("The storage") from error
+    except pymongo.errors.OperationFailure as error:
+        if error.has_error_label("RetryableWriteError") or error.timeout:
+            raise Unavailable("The storage") from error
+        raise
+
+
+def to_document(conversion: Conversion, owed: list[Event]) -> Document:
+    """Return the document of a new conversion.
+
+    Beside the conversion's own fields it holds `pending_events`, the events owed; `fence`, a number that
+    grows with every claim; and `lease`, the claim that holds it now.
+    """
+    document = to_builtins(conversion)
+    document["_id"] = document.pop("id")
+    return {**document, "pending_events": [to_builtins(event) for event in owed], "fence": 0, "lease": None}
+
+
+def to_conversion(document: Mapping[str, Any]) -> Conversion:
+    """Return the conversion that a document holds."""
+    return msgspec.convert({**document, "id": document["_id"]}, Conversion)
+
+
+def to_event(document: Mapping[str, Any]) -> Event:
+    """Return an event from `pending_events`."""
+    return msgspec.convert(document, Event)
+
+
+def to_builtins(value: msgspec.Struct) -> Document:
+    """Return a Struct as a document, with times kept as times."""
+    document: Document = msgspec.to_builtins(value, builtin_types=(datetime,))
+    return document

@@ -1,0 +1,119 @@
+"""Fakes of the ports in functions.shared."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from functions.shared.conversions import Conversion, ConversionMissing
+from functions.shared.events import Event, NotPublished
+from functions.shared.files import CHUNK_BYTES, FileDamaged, FileMissing, StoredFile
+
+
+class FakeClock:
+    """Stands still until told otherwise."""
+
+    def __init__(self, now: datetime = datetime(2026, 1, 1, 12, tzinfo=UTC)) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **by: float) -> None:
+        self.now += timedelta(**by)
+
+
+@dataclass
+class Record:
+    """What a conversion document holds beside the conversion. `lease_until` None means that nobody holds it."""
+
+    conversion: Conversion
+    owed: list[Event] = field(default_factory=list)
+    fence: int = 0
+    lease_until: datetime | None = None
+    mp3_file_id: str | None = None
+    deleted: bool = False
+    extra: dict[str, object] = field(default_factory=dict)
+
+
+class FakeDatabase:
+    """The records that the fakes of one test share, by conversion id."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, Record] = {}
+
+    def live(self, conversion_id: str) -> Record:
+        record = self.records.get(conversion_id)
+        if record is None or record.deleted:
+            raise ConversionMissing(conversion_id)
+        return record
+
+
+class FakeConversions:
+    def __init__(self, database: FakeDatabase) -> None:
+        self._database = database
+
+    def add(self, conversion: Conversion, owed: Sequence[Event]) -> None:
+        self._database.records[conversion.id] = Record(conversion, list(owed))
+
+    def get(self, conversion_id: str) -> Conversion:
+        return self._database.live(conversion_id).conversion
+
+
+class FakeOutbox:
+    def __init__(self, database: FakeDatabase) -> None:
+        self._database = database
+
+    def owed(self, limit: int) -> list[Event]:
+        records = sorted(self._database.records.values(), key=lambda record: record.conversion.updated_at)
+        return [event for record in records for event in record.owed][:limit]
+
+    def mark_published(self, event: Event) -> None:
+        record = self._database.records.get(event.conversion_id)
+        if record is not None:
+            record.owed = [owed for owed in record.owed if owed.id != event.id]
+
+
+class FakeEvents:
+    """Keeps what was published; while `down` it takes nothing."""
+
+    def __init__(self) -> None:
+        self.published: list[Event] = []
+        self.down = False
+
+    def publish(self, event: Event) -> None:
+        if self.down:
+            raise NotPublished("The broker is down.")
+        self.published.append(event)
+
+
+class FakeFiles:
+    """Keeps files in memory. Change `contents` to damage one."""
+
+    def __init__(self) -> None:
+        self.contents: dict[str, bytes] = {}
+        self._stored: dict[str, StoredFile] = {}
+
+    def put(self, file_id: str, parts: Iterable[bytes]) -> StoredFile:
+        self.delete(file_id)
+        content = b"".join(parts)
+        self.contents[file_id] = content
+        self._stored[file_id] = StoredFile(len(content), hashlib.sha256(content).hexdigest())
+        return self._stored[file_id]
+
+    def read(self, file_id: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        if file_id not in self.contents:
+            raise FileMissing(file_id)
+        return self._read(file_id, start, end)
+
+    def delete(self, file_id: str) -> None:
+        self.contents.pop(file_id, None)
+        self._stored.pop(file_id, None)
+
+    def _read(self, file_id: str, start: int, end: int | None) -> Iterator[bytes]:
+        content, stored = self.contents[file_id], self._stored[file_id]
+        end = stored.bytes if end is None else end
+        for offset in range(start, end, CHUNK_BYTES):
+            yield content[offset : min(offset + CHUNK_BYTES, end)]
+        if (start, end) == (0, stored.bytes) and hashlib.sha256(content).hexdigest() != stored.sha256:
+            raise FileDamaged(file_id)
