@@ -3,9 +3,12 @@
 Every line of one invocation carries its request_id; lines about a conversion carry its conversion_id.
 """
 
+import contextlib
 import json
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -33,3 +36,23 @@ def get_logger(service: str) -> Logger:
     """
     formatter = TextFormatter(utc=False) if os.environ.get("LOG_FORMAT") == "text" else None
     return Logger(service=service, level=os.environ.get("LOG_LEVEL", "INFO"), logger_formatter=formatter, utc=True)
+
+
+@contextlib.contextmanager
+def log_request(logger: Logger, context: Any) -> Iterator[None]:
+    """Put the request id of a Lambda context into every line that this thread logs meanwhile."""
+    logger.thread_safe_append_keys(request_id=getattr(context, "aws_request_id", None))
+    try:
+        yield
+    finally:
+        logger.thread_safe_clear_keys()
+
+
+@contextmanager
+def log_keys(logger: Logger, **keys: str) -> Iterator[None]:
+    """Add keys to every line that this thread logs inside the block."""
+    logger.thread_safe_append_keys(**keys)
+    try:
+        yield
+    finally:
+        logger.thread_safe_remove_keys(keys)

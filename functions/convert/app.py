@@ -1,0 +1,67 @@
+"""The function convert: called with messages of video_conversion_queue."""
+
+import os
+import socket
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from functions.convert.convert import Deps, convert
+from functions.convert.encoder import FfmpegEncoder
+from functions.convert.mongo_claims import MongoClaims
+from functions.shared.clock import utc_now
+from functions.shared.files import GridFSFiles
+from functions.shared.logs import get_logger, log_keys
+from functions.shared.mongo import connect_mongo
+from functions.shared.mongo_conversions import MongoOutbox
+from functions.shared.once import once
+from functions.shared.rabbit_events import RabbitEvents
+from functions.shared.rmq import events_in
+from functions.shared.settings import from_env
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """The settings of convert. A conversion is tried `max_attempts` times in all."""
+
+    mongodb_url: str
+    amqp_url: str
+    lease_s: float = 30
+    max_attempts: int = 3
+    max_duration_s: float = 8 * 3600
+
+
+def connect() -> Deps:
+    """Make the real dependencies from the environment."""
+    settings = from_env(Settings, os.environ)
+    database = connect_mongo(settings.mongodb_url)
+    return Deps(
+        claims=MongoClaims(database, lease_s=settings.lease_s),
+        videos=GridFSFiles(database, "videos"),
+        mp3s=GridFSFiles(database, "mp3s"),
+        encoder=FfmpegEncoder(max_duration_s=settings.max_duration_s),
+        events=RabbitEvents(settings.amqp_url),
+        outbox=MongoOutbox(database),
+        clock=utc_now,
+        new_id=lambda: str(uuid.uuid4()),
+        logger=get_logger("convert"),
+        holder=f"{socket.gethostname()}:{os.getpid()}",
+        lease_s=settings.lease_s,
+        max_attempts=settings.max_attempts,
+    )
+
+
+def create_handler(deps: Callable[[], Deps]) -> Callable[[dict[str, Any], Any], None]:
+    """Return the Lambda handler for `aws:rmq` events."""
+
+    def handler(event: dict[str, Any], context: Any) -> None:
+        for uploaded in events_in(event):
+            keys = {"request_id": context.aws_request_id, "conversion_id": uploaded.conversion_id}
+            with log_keys(deps().logger, **keys):
+                convert(uploaded, deps(), lambda: context.get_remaining_time_in_millis() / 1000)
+
+    return handler
+
+
+handler = create_handler(once(connect))

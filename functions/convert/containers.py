@@ -1,0 +1,145 @@
+"""Is a file whole? What its container says about its own length, against how many bytes there are.
+
+ffmpeg reads a file that was cut off to where it ends and calls that success, so this is asked first.
+Formats that say nothing about their length (MPEG-TS, live WebM) pass.
+"""
+
+import struct
+from typing import BinaryIO
+
+_BOXES = frozenset(
+    b"ftyp moov mdat free skip wide moof mfra sidx ssix styp uuid meta udta pdin pnot emsg prft junk".split()
+)
+_EBML = bytes.fromhex("1A45DFA3")
+_SEGMENT = bytes.fromhex("18538067")
+_ASF_HEADER = bytes.fromhex("3026B2758E66CF11A6D900AA0062CE6C")
+_ASF_FILE_PROPERTIES = bytes.fromhex("A1DCAB8C47A9CF118EE400C00C205365")
+_OGG_END_OF_STREAM = 0x04
+# An Ogg page is at most 65,307 bytes long: https://www.rfc-editor.org/rfc/rfc3533#section-6
+_OGG_PAGE_MAX = 65_307
+
+
+def is_cut_off(video: BinaryIO, size: int) -> bool:
+    """Say whether the file, which has `size` bytes, ends before its container does. Moves the position."""
+    head = _read(video, 0, 16)
+    if head[4:8] in _BOXES:
+        return _boxes_cut_off(video, size)
+    if head.startswith(_EBML):
+        return _matroska_cut_off(video, size)
+    if head[:4] == b"RIFF":
+        return _riff_cut_off(video, size)
+    if head == _ASF_HEADER:
+        return _asf_cut_off(video, size)
+    if head[:3] == b"FLV":
+        return _flv_cut_off(video, size)
+    if head[:4] == b"OggS":
+        return _ogg_cut_off(video, size)
+    return False
+
+
+def has_encrypted_sound(video: BinaryIO, size: int) -> bool:
+    """Say whether an MP4's soundtrack is encrypted: `enca` takes the place of the codec's name.
+
+    See ISO/IEC 14496-12, 8.12. Moves the position.
+    """
+    return any(
+        kind == b"moov" and b"enca" in _read(video, start, end - start) for kind, start, end in _boxes(video, size)
+    )
+
+
+def _boxes_cut_off(video: BinaryIO, size: int) -> bool:
+    return any(end > size for _, _, end in _boxes(video, size))
+
+
+def _boxes(video: BinaryIO, size: int) -> list[tuple[bytes, int, int]]:
+    """Return kind, start and end of the top-level boxes, up to the first that is not one of the known kinds."""
+    found = []
+    position = 0
+    while position + 8 <= size:
+        header = _read(video, position, 16)
+        length, kind = struct.unpack_from(">I4s", header)
+        if kind not in _BOXES:
+            break
+        if length == 1 and len(header) == 16:
+            length = struct.unpack_from(">Q", header, 8)[0]
+        end = size if length == 0 else position + max(length, 8)
+        found.append((kind, position, end))
+        position = end
+    else:
+        if 0 < size - position < 8:  # half a header
+            found.append((b"", position, position + 8))
+    return found
+
+
+def _matroska_cut_off(video: BinaryIO, size: int) -> bool:
+    position = 0
+    while position < size:
+        header = _read(video, position, 16)
+        identifier, length_of_id = header[:4], 4
+        if identifier not in (_EBML, _SEGMENT):
+            return False
+        length, width = _vint(header[length_of_id:])
+        if length is None:
+            return False
+        position += length_of_id + width + length
+        if identifier == _SEGMENT:
+            return position > size
+    return True
+
+
+def _vint(data: bytes) -> tuple[int | None, int]:
+    """Return an EBML length (None if unknown) and its width: https://www.rfc-editor.org/rfc/rfc8794#section-4."""
+    width = 9 - data[0].bit_length() if data else 9
+    if width > 8 or len(data) < width:
+        return None, width
+    mask = (1 << 7 * width) - 1
+    value = int.from_bytes(data[:width], "big") & mask
+    return (None if value == mask else value), width
+
+
+def _riff_cut_off(video: BinaryIO, size: int) -> bool:
+    position = 0
+    while position + 8 <= size:
+        kind, length = struct.unpack("<4sI", _read(video, position, 8))
+        # Writers that cannot seek back leave 0 or the largest number as the length.
+        if kind != b"RIFF" or length == 0 or length >= 0xFFFFFF00:
+            return False
+        end = position + 8 + length
+        if end > size:
+            return True
+        position = end + length % 2
+    return size < 8
+
+
+def _asf_cut_off(video: BinaryIO, size: int) -> bool:
+    header = _read(video, 0, 64 * 1024)
+    at = header.find(_ASF_FILE_PROPERTIES)
+    if at < 0 or at + 92 > len(header):
+        return False
+    file_bytes = struct.unpack_from("<Q", header, at + 40)[0]
+    broadcast = struct.unpack_from("<I", header, at + 88)[0] & 1
+    return not broadcast and file_bytes > size
+
+
+def _flv_cut_off(video: BinaryIO, size: int) -> bool:
+    # Every tag is followed by its length, 11 bytes of header included.
+    length = int.from_bytes(_read(video, size - 4, 4), "big")
+    tag = _read(video, max(size - 4 - length, 0), 4)
+    return len(tag) < 4 or length != 11 + int.from_bytes(tag[1:4], "big")
+
+
+def _ogg_cut_off(video: BinaryIO, size: int) -> bool:
+    start = max(size - _OGG_PAGE_MAX, 0)
+    tail = _read(video, start, _OGG_PAGE_MAX)
+    at = tail.rfind(b"OggS")
+    if at < 0 or at + 27 > len(tail):
+        return True
+    segments = tail[at + 26]
+    table = tail[at + 27 : at + 27 + segments]
+    end = at + 27 + segments + sum(table)
+    return len(table) < segments or end > len(tail) or not tail[at + 5] & _OGG_END_OF_STREAM
+
+
+def _read(video: BinaryIO, position: int, length: int) -> bytes:
+    video.seek(max(position, 0))
+    return video.read(length)

@@ -1,0 +1,163 @@
+"""The rule: a video that was uploaded becomes an MP3, or a failure that says why."""
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import BinaryIO
+
+from aws_lambda_powertools import Logger
+
+from functions.convert.claims import Claim, ClaimLost, Claims, mp3_file_id
+from functions.convert.encoder import Encoded, Encoder
+from functions.convert.failures import AttemptFailed, ConversionFailed, Interrupted, StorageCorrupt
+from functions.convert.heartbeat import Heartbeat, RemainingS
+from functions.shared.clock import Clock
+from functions.shared.conversions import Failure, Mp3
+from functions.shared.events import Event, EventName, Events, Outbox, publish_owed
+from functions.shared.files import CHUNK_BYTES, FileDamaged, FileMissing, Files
+from functions.shared.problems import Unavailable
+
+# How the whole is shared out for the progress bar: fetching, encoding, storing.
+_FETCHED, _ENCODED = 0.05, 0.97
+
+
+@dataclass(frozen=True)
+class Deps:
+    """What convert works with. `holder` names this worker; `lease_s` is how long a claim lasts."""
+
+    claims: Claims
+    videos: Files
+    mp3s: Files
+    encoder: Encoder
+    events: Events
+    outbox: Outbox
+    clock: Clock
+    new_id: Callable[[], str]
+    logger: Logger
+    holder: str
+    lease_s: float
+    max_attempts: int
+
+
+def convert(uploaded: Event, deps: Deps, remaining_s: RemainingS) -> None:
+    """Convert the video that `uploaded` names, unless that was done or is being done.
+
+    A failure that will not go away, or the last attempt's, ends the conversion as failed; after another
+    failure the conversion is queued again. In all these cases this returns.
+
+    Raises:
+        Interrupted: the host is stopping; the conversion is free again and the message must come back.
+        Unavailable: the storage does not answer; likewise, once the lease has ended.
+    """
+    claim = deps.claims.claim(uploaded.conversion_id, deps.holder)
+    if claim is None:
+        deps.logger.info("nothing to convert")
+        return
+    deps.logger.info("converting", extra={"attempt": claim.attempt, "fence": claim.fence})
+    heartbeat = Heartbeat(deps.claims, claim, deps.lease_s, remaining_s, deps.logger)
+    try:
+        owed = _attempt(claim, deps, heartbeat)
+    except ClaimLost:
+        deps.mp3s.delete(claim.mp3_file_id)
+        deps.logger.warning("the claim was lost, another has it now or the conversion was deleted")
+        return
+    publish_owed(owed, deps.events, deps.outbox, deps.logger)
+
+
+def _attempt(claim: Claim, deps: Deps, heartbeat: Heartbeat) -> list[Event]:
+    """Make the attempt, commit how it ended, and return the events now owed."""
+    try:
+        mp3, video_duration_s = _make_mp3(claim, deps, heartbeat)
+    except ConversionFailed as error:
+        return _fail(claim, deps, error.failure)
+    except AttemptFailed as error:
+        return _try_again_or_fail(claim, deps, error)
+    except Interrupted:
+        deps.claims.release(claim, [], counts=False)
+        raise
+    except (ClaimLost, Unavailable):
+        raise
+    except Exception as error:
+        deps.logger.exception("unforeseen error")
+        return _try_again_or_fail(claim, deps, AttemptFailed(repr(error)))
+    owed = [_event(EventName.CONVERSION_COMPLETED, claim, deps)]
+    deps.claims.complete(claim, mp3, video_duration_s, owed)
+    deps.logger.info("completed", extra={"mp3_bytes": mp3.bytes, "duration_s": round(mp3.duration_s, 2)})
+    return owed
+
+
+def _try_again_or_fail(claim: Claim, deps: Deps, error: AttemptFailed) -> list[Event]:
+    deps.logger.warning("the attempt failed", extra={"attempt": claim.attempt, "reason": str(error)})
+    if claim.attempt >= deps.max_attempts:
+        return _fail(claim, deps, error.final(deps.max_attempts))
+    owed = [_event(EventName.VIDEO_UPLOADED, claim, deps)]
+    deps.claims.release(claim, owed, counts=True)
+    return owed
+
+
+def _fail(claim: Claim, deps: Deps, failure: Failure) -> list[Event]:
+    owed = [_event(EventName.CONVERSION_FAILED, claim, deps)]
+    deps.claims.fail(claim, failure, owed)
+    deps.logger.info("failed", extra={"failure": failure.type})
+    return owed
+
+
+def _make_mp3(claim: Claim, deps: Deps, heartbeat: Heartbeat) -> tuple[Mp3, float]:
+    """Store the MP3 under the claim's file id. Returns what it is, and the length of the video in seconds."""
+    conversion = claim.conversion
+    if claim.attempt > deps.max_attempts:
+        raise AttemptFailed("the worker was lost in every attempt")
+    for earlier in range(1, claim.fence):
+        deps.mp3s.delete(mp3_file_id(conversion.id, earlier))
+    # Both files have no name, so whatever ends this process, nothing stays on the disk.
+    with tempfile.TemporaryFile() as video, tempfile.TemporaryFile() as frames:
+        _fetch(claim, deps, heartbeat, video)
+        encoded = deps.encoder.encode(
+            video,
+            frames,
+            conversion.options.quality,
+            lambda done: heartbeat.beat(_FETCHED + (_ENCODED - _FETCHED) * done),
+        )
+        stored = deps.mp3s.put(claim.mp3_file_id, _beating(_whole_mp3(encoded, frames), heartbeat))
+    facts = encoded.facts
+    mp3 = Mp3(
+        bytes=stored.bytes,
+        sha256=stored.sha256,
+        duration_s=round(facts.duration_s, 3),
+        bit_rate_bps=facts.bit_rate_bps,
+        sample_rate_hz=facts.sample_rate_hz,
+        channels=facts.channels,
+    )
+    return mp3, round(encoded.video_duration_s, 3)
+
+
+def _fetch(claim: Claim, deps: Deps, heartbeat: Heartbeat, video: BinaryIO) -> None:
+    fetched, whole = 0, claim.conversion.video.bytes
+    try:
+        for part in deps.videos.read(claim.conversion.id):
+            video.write(part)
+            fetched += len(part)
+            heartbeat.beat(_FETCHED * fetched / whole if whole else 0.0)
+    except (FileMissing, FileDamaged) as error:
+        deps.logger.exception("the stored video is damaged")
+        raise StorageCorrupt from error
+    except OSError as error:
+        raise AttemptFailed(f"the video could not be written to disk: {error}", code="resource-limit") from error
+    if fetched != whole:
+        raise StorageCorrupt
+
+
+def _whole_mp3(encoded: Encoded, frames: BinaryIO) -> Iterator[bytes]:
+    frames.seek(0)
+    return chain([encoded.tag], iter(lambda: frames.read(CHUNK_BYTES), b""))
+
+
+def _beating(parts: Iterable[bytes], heartbeat: Heartbeat) -> Iterator[bytes]:
+    for part in parts:
+        yield part
+        heartbeat.beat(_ENCODED)
+
+
+def _event(name: EventName, claim: Claim, deps: Deps) -> Event:
+    return Event(id=deps.new_id(), event=name, conversion_id=claim.conversion.id, occurred_at=deps.clock())

@@ -1,0 +1,103 @@
+"""Claims, in MongoDB."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pymongo import ReturnDocument
+from pymongo.database import Database
+
+from functions.convert.claims import Claim, ClaimLost
+from functions.shared.conversions import Failure, Mp3, State
+from functions.shared.events import Event
+from functions.shared.mongo import Document, mongo_errors, to_builtins, to_conversion
+from functions.shared.mongo_conversions import NOT_DELETED
+
+# Leases are measured by the server's clock alone, so the workers' clocks may differ.
+_NOW = "$$NOW"
+
+
+class MongoClaims:
+    """The leases in the collection `conversions`. Implements Claims."""
+
+    def __init__(self, database: Database[Document], *, lease_s: float) -> None:
+        self._collection = database.conversions
+        self._lease_ms = round(lease_s * 1000)
+
+    def claim(self, conversion_id: str, holder: str) -> Claim | None:
+        """See Claims."""
+        free = {"$or": [{"$eq": ["$lease", None]}, {"$lte": ["$lease.expires_at", _NOW]}]}
+        with mongo_errors():
+            document = self._collection.find_one_and_update(
+                {
+                    "_id": conversion_id,
+                    "state": {"$in": [State.QUEUED, State.CONVERTING]},
+                    "$expr": free,
+                    **NOT_DELETED,
+                },
+                [
+                    {
+                        "$set": {
+                            "state": State.CONVERTING,
+                            "progress": 0.0,
+                            "fence": {"$add": ["$fence", 1]},
+                            "attempts": {"$add": ["$attempts", 1]},
+                            "lease": self._lease(holder),
+                            "updated_at": _NOW,
+                        }
+                    }
+                ],
+                return_document=ReturnDocument.AFTER,
+            )
+        if document is None:
+            return None
+        return Claim(to_conversion(document), document["fence"], holder)
+
+    def renew(self, claim: Claim, progress: float) -> None:
+        """See Claims."""
+        self._write(claim, {"progress": progress, "lease": self._lease(claim.holder)})
+
+    def complete(self, claim: Claim, mp3: Mp3, video_duration_s: float, owed: Sequence[Event]) -> None:
+        """See Claims."""
+        self._end(
+            claim,
+            {
+                "state": State.COMPLETED,
+                "progress": 1.0,
+                "mp3": {"$literal": to_builtins(mp3)},
+                "mp3_file_id": claim.mp3_file_id,
+                "video.duration_s": video_duration_s,
+                "completed_at": _NOW,
+            },
+            owed,
+        )
+
+    def fail(self, claim: Claim, failure: Failure, owed: Sequence[Event]) -> None:
+        """See Claims."""
+        error = {"$literal": to_builtins(failure)}
+        self._end(claim, {"state": State.FAILED, "error": error, "completed_at": _NOW}, owed)
+
+    def release(self, claim: Claim, owed: Sequence[Event], *, counts: bool) -> None:
+        """See Claims."""
+        attempts = claim.attempt if counts else claim.attempt - 1
+        self._end(claim, {"state": State.QUEUED, "progress": 0.0, "attempts": attempts}, owed)
+
+    def _end(self, claim: Claim, changes: Document, owed: Sequence[Event]) -> None:
+        events = {"$literal": [to_builtins(event) for event in owed]}
+        self._write(claim, {**changes, "lease": None, "pending_events": {"$concatArrays": ["$pending_events", events]}})
+
+    def _write(self, claim: Claim, changes: Document) -> None:
+        held = {
+            "_id": claim.conversion.id,
+            "state": State.CONVERTING,
+            "fence": claim.fence,
+            "lease.holder": claim.holder,
+            **NOT_DELETED,
+        }
+        with mongo_errors():
+            result = self._collection.update_one(held, [{"$set": {**changes, "updated_at": _NOW}}])
+        if result.matched_count == 0:
+            raise ClaimLost(claim.conversion.id)
+
+    def _lease(self, holder: str) -> dict[str, Any]:
+        expires_at = {"$dateAdd": {"startDate": _NOW, "unit": "millisecond", "amount": self._lease_ms}}
+        return {"holder": {"$literal": holder}, "expires_at": expires_at}

@@ -1,0 +1,163 @@
+"""What every implementation of Claims does: the fake, and MongoDB's on a real server."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from functions.convert.claims import ClaimLost, Claims
+from functions.convert.mongo_claims import MongoClaims
+from functions.shared.conversions import Conversions, Failure, Mp3, State
+from functions.shared.events import EventName, Outbox
+from functions.shared.mongo_conversions import MongoConversions, MongoOutbox
+from tests.conversions import conversion, event
+from tests.fakes.convert import FakeClaims
+from tests.fakes.shared import FakeConversions, FakeDatabase, FakeOutbox
+
+LEASE_S = 0.3
+MP3 = Mp3(bytes=10, sha256="00", duration_s=1.5, bit_rate_bps=64_000, sample_rate_hz=44_100, channels=2)
+FAILURE = Failure(type="no-audio-track", title="The video has no sound", detail="There is $nothing to hear.")
+
+
+class Stored:
+    """Claims and what is needed to look at their effect, on one kind of storage, with a conversion `c1`."""
+
+    claims: Claims
+    patient: Claims
+    conversions: Conversions
+    outbox: Outbox
+
+    def __init__(self, database: Any) -> None:
+        if isinstance(database, FakeDatabase):
+            self.conversions, self.outbox = FakeConversions(database), FakeOutbox(database)
+            self.claims = FakeClaims(database, lease_s=LEASE_S)
+            self.patient = FakeClaims(database, lease_s=60)
+        else:
+            self.conversions, self.outbox = MongoConversions(database), MongoOutbox(database)
+            self.claims = MongoClaims(database, lease_s=LEASE_S)
+            self.patient = MongoClaims(database, lease_s=60)
+        self.conversions.add(conversion(), [])
+
+
+@pytest.fixture(params=["fake", "mongo"])
+def stored(request):
+    database = FakeDatabase() if request.param == "fake" else request.getfixturevalue("mongo")
+    return Stored(database)
+
+
+def test_a_claim_counts_the_attempt_and_has_a_fencing_number(stored):
+    claim = stored.patient.claim("c1", "w1")
+
+    assert (claim.attempt, claim.fence, claim.mp3_file_id) == (1, 1, "c1-1")
+    assert stored.conversions.get("c1").state == State.CONVERTING
+
+
+def test_what_is_held_cannot_be_claimed(stored):
+    """Two workers on one video would waste a core."""
+    stored.patient.claim("c1", "w1")
+
+    assert stored.patient.claim("c1", "w2") is None
+
+
+def test_only_one_of_many_gets_the_claim(stored):
+    """Five deliveries of one message at once must give one MP3."""
+    with ThreadPoolExecutor(5) as pool:
+        claims = list(pool.map(lambda n: stored.patient.claim("c1", f"w{n}"), range(5)))
+
+    assert sum(claim is not None for claim in claims) == 1
+
+
+def test_what_does_not_exist_cannot_be_claimed(stored):
+    assert stored.patient.claim("nothing", "w1") is None
+
+
+def test_after_its_lease_a_conversion_can_be_claimed_again(stored):
+    """A worker that died must not hold a conversion for ever."""
+    stored.claims.claim("c1", "w1")
+    time.sleep(LEASE_S * 1.5)
+
+    claim = stored.claims.claim("c1", "w2")
+
+    assert (claim.attempt, claim.fence) == (2, 2)
+
+
+def test_a_renewed_claim_outlives_its_first_lease(stored):
+    """A long video takes many leases."""
+    claim = stored.claims.claim("c1", "w1")
+    for _ in range(4):
+        time.sleep(LEASE_S / 2)
+        stored.claims.renew(claim, 0.25)
+
+    assert stored.claims.claim("c1", "w2") is None
+    assert stored.conversions.get("c1").progress == 0.25
+
+
+def test_completing_commits_the_mp3_with_the_event(stored):
+    """State, MP3 and the event owed are one write: nothing can die in between."""
+    claim = stored.patient.claim("c1", "w1")
+    completed = event(EventName.CONVERSION_COMPLETED)
+
+    stored.patient.complete(claim, MP3, 2.5, [completed])
+
+    done = stored.conversions.get("c1")
+    assert (done.state, done.progress, done.mp3, done.video.duration_s) == (State.COMPLETED, 1.0, MP3, 2.5)
+    assert done.completed_at is not None
+    assert stored.outbox.owed(10) == [completed]
+
+
+def test_failing_tells_why_with_the_event(stored):
+    claim = stored.patient.claim("c1", "w1")
+    failed = event(EventName.CONVERSION_FAILED)
+
+    stored.patient.fail(claim, FAILURE, [failed])
+
+    done = stored.conversions.get("c1")
+    assert (done.state, done.error, done.mp3) == (State.FAILED, FAILURE, None)
+    assert stored.outbox.owed(10) == [failed]
+
+
+@pytest.mark.parametrize(("counts", "attempts"), [(True, 1), (False, 0)])
+def test_a_released_conversion_is_queued_again(stored, counts, attempts):
+    """An attempt that the host interrupted is none."""
+    claim = stored.patient.claim("c1", "w1")
+    again = event()
+
+    stored.patient.release(claim, [again], counts=counts)
+
+    done = stored.conversions.get("c1")
+    assert (done.state, done.attempts, done.progress) == (State.QUEUED, attempts, 0.0)
+    assert stored.outbox.owed(10) == [again]
+    assert stored.patient.claim("c1", "w2") is not None
+
+
+def test_what_has_ended_cannot_be_claimed(stored):
+    """A redelivered message does nothing."""
+    claim = stored.patient.claim("c1", "w1")
+    stored.patient.complete(claim, MP3, 2.5, [])
+
+    assert stored.patient.claim("c1", "w2") is None
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda claims, stale: claims.renew(stale, 0.9),
+        lambda claims, stale: claims.complete(stale, MP3, 2.5, [event()]),
+        lambda claims, stale: claims.fail(stale, FAILURE, [event()]),
+        lambda claims, stale: claims.release(stale, [event()], counts=True),
+    ],
+    ids=["renew", "complete", "fail", "release"],
+)
+def test_a_worker_whose_claim_was_taken_over_can_write_nothing(stored, write):
+    """The fencing number refuses a worker that stalled, woke up and believes it still holds the lease."""
+    stale = stored.claims.claim("c1", "w1")
+    time.sleep(LEASE_S * 1.5)
+    stored.patient.claim("c1", "w1")
+
+    with pytest.raises(ClaimLost):
+        write(stored.claims, stale)
+
+    assert stored.conversions.get("c1").state == State.CONVERTING
+    assert stored.conversions.get("c1").progress == 0.0
+    assert stored.outbox.owed(10) == []

@@ -1,0 +1,103 @@
+"""Fakes of the ports in functions.convert."""
+
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import BinaryIO
+
+import msgspec
+
+from functions.convert.claims import Claim, ClaimLost
+from functions.convert.encoder import Encoded, Progress
+from functions.convert.mp3 import Mp3Facts
+from functions.shared.conversions import ConversionMissing, Failure, Mp3, Quality, State
+from functions.shared.events import Event
+from tests.fakes.shared import FakeDatabase, Record
+
+FRAMES = b"frames of an MP3"
+TAG = b"ID3"
+
+
+class FakeClaims:
+    def __init__(self, database: FakeDatabase, *, lease_s: float) -> None:
+        self._database = database
+        self._lease = timedelta(seconds=lease_s)
+        self._lock = threading.Lock()
+
+    def claim(self, conversion_id: str, holder: str) -> Claim | None:
+        with self._lock:
+            return self._claim(conversion_id, holder)
+
+    def _claim(self, conversion_id: str, holder: str) -> Claim | None:
+        try:
+            record = self._database.live(conversion_id)
+        except ConversionMissing:
+            return None
+        if record.conversion.state not in (State.QUEUED, State.CONVERTING):
+            return None
+        if record.lease_until is not None and record.lease_until > _now():
+            return None
+        record.fence += 1
+        record.extra["holder"] = holder
+        record.lease_until = _now() + self._lease
+        _change(record, state=State.CONVERTING, progress=0.0, attempts=record.conversion.attempts + 1)
+        return Claim(record.conversion, record.fence, holder)
+
+    def renew(self, claim: Claim, progress: float) -> None:
+        record = self._held(claim)
+        record.lease_until = _now() + self._lease
+        _change(record, progress=progress)
+
+    def complete(self, claim: Claim, mp3: Mp3, video_duration_s: float, owed: Sequence[Event]) -> None:
+        record = self._held(claim)
+        video = msgspec.structs.replace(record.conversion.video, duration_s=video_duration_s)
+        _change(record, state=State.COMPLETED, progress=1.0, mp3=mp3, video=video, completed_at=_now())
+        record.mp3_file_id = claim.mp3_file_id
+        self._end(record, owed)
+
+    def fail(self, claim: Claim, failure: Failure, owed: Sequence[Event]) -> None:
+        record = self._held(claim)
+        _change(record, state=State.FAILED, error=failure, completed_at=_now())
+        self._end(record, owed)
+
+    def release(self, claim: Claim, owed: Sequence[Event], *, counts: bool) -> None:
+        record = self._held(claim)
+        attempts = claim.attempt if counts else claim.attempt - 1
+        _change(record, state=State.QUEUED, progress=0.0, attempts=attempts)
+        self._end(record, owed)
+
+    def _held(self, claim: Claim) -> Record:
+        try:
+            record = self._database.live(claim.conversion.id)
+        except ConversionMissing as error:
+            raise ClaimLost(claim.conversion.id) from error
+        held = record.lease_until is not None and (record.fence, record.extra["holder"]) == (claim.fence, claim.holder)
+        if not held or record.conversion.state != State.CONVERTING:
+            raise ClaimLost(claim.conversion.id)
+        return record
+
+    def _end(self, record: Record, owed: Sequence[Event]) -> None:
+        record.lease_until = None
+        record.owed.extend(owed)
+
+
+class FakeEncoder:
+    """Writes FRAMES, or does what `then` says in their place. `calls` are the qualities asked for."""
+
+    def __init__(self) -> None:
+        self.calls: list[Quality] = []
+        self.then: Callable[[Progress], None] = lambda _: None
+
+    def encode(self, video: BinaryIO, mp3: BinaryIO, quality: Quality, on_progress: Progress) -> Encoded:
+        self.calls.append(quality)
+        self.then(on_progress)
+        mp3.write(FRAMES)
+        return Encoded(TAG, Mp3Facts(2.0, 64_000, 44_100, 2), 2.5)
+
+
+def _change(record: Record, **changes: object) -> None:
+    record.conversion = msgspec.structs.replace(record.conversion, **changes, updated_at=_now())
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
