@@ -1,0 +1,26 @@
+"""Run the benchmarks against a stack of their own and print them as a table: python -m benchmarks."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import conversion
+from infra.local.stack import running_stack
+
+
+def main() -> int:
+    """Return the exit status."""
+    console = Console()
+    table = Table("what", "ours", "beside it", "ratio", "bound", title="Benchmarks (medians)")
+    with tempfile.TemporaryDirectory() as folder, running_stack(Path(folder) / "state") as stack:
+        for row in conversion.run(stack, Path(folder), console):
+            table.add_row(*row)
+    console.print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,138 @@
+"""How long a conversion takes beside plain ffmpeg on the same file, and how long a short clip takes in all."""
+
+import os
+import statistics
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import imageio_ffmpeg
+from rich.console import Console
+
+from functions.shared.conversions import Options, Owner, State
+from functions.shared.mongo import connect_mongo
+from functions.upload.accept import accept_video
+from functions.upload.app import connect as connect_upload
+from infra.local.stack import RunningStack
+from video2mp3 import Client
+
+Row = tuple[str, str, str, str, str]
+
+_MINUTES = 20
+_MEGABYTES = 200
+_ROUNDS = 3
+_CLIPS = 9
+_PASSWORD = "a password of the benchmarks"
+
+
+def run(stack: RunningStack, folder: Path, console: Console) -> Iterator[Row]:
+    """Yield the rows of the table."""
+    yield _long_video(stack, folder, console)
+    yield _short_clip(stack, folder, console)
+
+
+def _long_video(stack: RunningStack, folder: Path, console: Console) -> Row:
+    console.print(f"Making a video of {_MINUTES} minutes and {_MEGABYTES} MB")
+    video = make_video(folder / "long.mp4", seconds=_MINUTES * 60, size_bytes=_MEGABYTES * 1_000_000)
+    ours, theirs, ratios = [], [], []
+    for _ in range(_ROUNDS):
+        ours.append(message_to_commit_s(stack, video))
+        theirs.append(plain_ffmpeg_s(video, folder / "plain.mp3"))
+        ratios.append(ours[-1] / theirs[-1])
+        console.print(f"  message to commit {ours[-1]:.2f} s, ffmpeg -vn -q:a 2 {theirs[-1]:.2f} s")
+    return (
+        f"message to commit, {_MINUTES} min MP4 of {video.stat().st_size / 1e6:.0f} MB",
+        f"{statistics.median(ours):.2f} s",
+        f"ffmpeg -vn -q:a 2: {statistics.median(theirs):.2f} s",
+        f"{statistics.median(ratios):.3f}",
+        "at most 1.15",
+    )
+
+
+def _short_clip(stack: RunningStack, folder: Path, console: Console) -> Row:
+    clip = make_video(folder / "short.mp4", seconds=5, size_bytes=1_000_000)
+    plain = statistics.median(plain_ffmpeg_s(clip, folder / "plain.mp3") for _ in range(_CLIPS))
+    with Client(stack.url) as client:
+        address = f"{uuid.uuid4().hex}@example.com"
+        client.register(address, _PASSWORD)
+        client.login(address, _PASSWORD)
+        times = [_upload_to_completed_s(client, clip) for _ in range(_CLIPS)]
+    console.print(f"  upload to completed: {', '.join(f'{seconds:.2f}' for seconds in times)} s")
+    median = statistics.median(times)
+    return (
+        f"upload to completed, 5 s MP4 of {clip.stat().st_size / 1e6:.1f} MB",
+        f"{median:.2f} s",
+        f"ffmpeg -vn -q:a 2: {plain:.2f} s",
+        f"{median / plain:.1f}",
+        "under 1 s",
+    )
+
+
+def make_video(path: Path, *, seconds: int, size_bytes: int) -> Path:
+    """Write an MP4 with moving pictures and stereo AAC of about this length and size."""
+    sound_bps = 128_000
+    picture_bps = max(size_bytes * 8 // seconds - sound_bps, 64_000)
+    part = path.with_suffix(".part.mp4")
+    part_s = min(seconds, 20)
+    pictures = f"testsrc2=size=1280x720:rate=25:duration={part_s},noise=alls=40:allf=t"
+    _ffmpeg(
+        *("-f", "lavfi", "-i", pictures, "-c:v", "mpeg4", "-b:v", str(picture_bps)),
+        *("-minrate", str(picture_bps), "-maxrate", str(picture_bps), "-bufsize", str(picture_bps), str(part)),
+    )
+    sound = path.with_suffix(".m4a")
+    noise = f"anoisesrc=color=pink:amplitude=0.3:sample_rate=44100:duration={seconds},aformat=channel_layouts=stereo"
+    _ffmpeg("-f", "lavfi", "-i", noise, "-c:a", "aac", "-b:a", str(sound_bps), str(sound))
+    _ffmpeg(
+        *("-stream_loop", "-1", "-i", str(part), "-i", str(sound)),
+        *("-map", "0:v", "-map", "1:a", "-c", "copy", "-t", str(seconds), str(path)),
+    )
+    return path
+
+
+def message_to_commit_s(stack: RunningStack, video: Path) -> float:
+    """Return the seconds from the message about a stored video to the commit of its MP3.
+
+    The video is put in place by the upload code, called directly.
+    """
+    os.environ.update(stack.urls.to_environ())
+    deps = connect_upload()
+    with video.open("rb") as source:
+        parts = iter(lambda: source.read(1024 * 1024), b"")
+        owner = Owner("benchmark", "benchmark@example.com")
+        conversion = accept_video(parts, video.name, Options(), owner, deps)
+    database = connect_mongo(stack.urls.mongodb)
+    # The same clock serves all processes of this machine. The event is made just before it is published.
+    accepted_at = conversion.created_at
+    while True:
+        now = deps.conversions.get(conversion.id)
+        if now.state in (State.COMPLETED, State.FAILED):
+            break
+        if datetime.now(UTC).timestamp() - accepted_at.timestamp() > 300:
+            raise TimeoutError(f"The conversion is still {now.state}.")
+        time.sleep(0.05)
+    assert now.state == State.COMPLETED, now.error
+    assert now.completed_at is not None
+    database.client.close()
+    return (now.completed_at - accepted_at).total_seconds()
+
+
+def plain_ffmpeg_s(video: Path, mp3: Path) -> float:
+    """Return the seconds that `ffmpeg -vn -q:a 2` takes."""
+    started = time.perf_counter()
+    _ffmpeg("-i", str(video), "-vn", "-q:a", "2", str(mp3))
+    return time.perf_counter() - started
+
+
+def _upload_to_completed_s(client: Client, clip: Path) -> float:
+    started = time.perf_counter()
+    conversion = client.wait(client.upload(clip).id, timeout_s=30)
+    assert conversion.state == State.COMPLETED
+    return time.perf_counter() - started
+
+
+def _ffmpeg(*arguments: str) -> None:
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-loglevel", "error", "-nostdin", "-y", *arguments]
+    subprocess.run(command, check=True, timeout=600)
