@@ -129,7 +129,7 @@ def plain_ffmpeg_s(video: Path, mp3: Path) -> float:
 def _upload_to_completed_s(client: Client, clip: Path) -> float:
     started = time.perf_counter()
     conversion = client.wait(client.upload(clip).id, timeout_s=30)
-    assert conversion.state == State.COMPLETED
+    assert conversion.mp3 is not None
     return time.perf_counter() - started
 
 

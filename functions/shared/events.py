@@ -13,6 +13,8 @@ from typing import Protocol
 import msgspec
 from aws_lambda_powertools import Logger
 
+from functions.shared.problems import Unavailable
+
 
 class EventName(StrEnum):
     """The names of events, which are also their routing keys."""
@@ -53,20 +55,26 @@ class Outbox(Protocol):
 
 
 def publish_owed(owed: Iterable[Event], events: Events, outbox: Outbox, logger: Logger) -> int:
-    """Publish events and mark them; stop at the first that cannot be, which stays owed with those after it.
+    """Publish events and mark them. One that cannot be published stays owed, as do those after it of that name.
 
-    Returns how many were published.
+    Those of another name go to another queue, so they are still tried. Returns how many were published and
+    marked. Never fails for want of the broker or of the storage: the state change that owes the events is
+    already written.
     """
     published = 0
+    not_taken: set[EventName] = set()
     for event in owed:
+        if event.event in not_taken:
+            continue
         try:
             events.publish(event)
-        except NotPublished as error:
+            outbox.mark_published(event)
+        except (NotPublished, Unavailable) as error:
+            not_taken.add(event.event)
             logger.warning(
                 "event stays owed",
                 extra={"conversion_id": event.conversion_id, "event": event.event, "reason": str(error)},
             )
-            break
-        outbox.mark_published(event)
-        published += 1
+        else:
+            published += 1
     return published

@@ -57,7 +57,8 @@ class HttpFunction(Chalice):
 
     def __init__(self, name: str) -> None:
         self._local = threading.local()
-        super().__init__(app_name=name, configure_logs=False)
+        # Given os.environ, Chalice would write its name into AWS_EXECUTION_ENV.
+        super().__init__(app_name=name, configure_logs=False, env={})
         self.logger = get_logger(name)
 
     @property
@@ -97,11 +98,10 @@ class HttpFunction(Chalice):
         try:
             methods = self.routes.get(request_context["resourcePath"])
             if not methods:
-                return _to_answer(NotFound())
+                return _as_text(to_response(NotFound()).to_dict())
             if request_context["httpMethod"] not in methods:
-                return _to_answer(MethodNotAllowed(list(methods)))
-            answer: dict[str, Any] = super().__call__(_accept_anything(event), context)
-            return answer
+                return _as_text(to_response(MethodNotAllowed(list(methods))).to_dict())
+            return _as_text(super().__call__(_accept_anything(event), context))
         finally:
             self.logger.thread_safe_clear_keys()
 
@@ -145,17 +145,17 @@ def caller(request: Request) -> Owner:
     return Owner(id=authorizer["user_id"], email=authorizer["email"])
 
 
-def read_json(request: Request, kind: type[T]) -> T:
+def read_json(request: Request, kind: type[T], *, max_bytes: int = MAX_JSON_BYTES) -> T:
     """Return the request's JSON body as `kind`.
 
     Raises:
-        TooLarge: the body is over MAX_JSON_BYTES.
+        TooLarge: the body is over `max_bytes`.
         BadRequest: it is not JSON.
         InvalidInput: a field is missing, unknown or of the wrong type.
     """
     body = raw_body(request)
-    if len(body) > MAX_JSON_BYTES:
-        raise TooLarge(f"The largest JSON body accepted here is {MAX_JSON_BYTES} bytes.")
+    if len(body) > max_bytes:
+        raise TooLarge(f"The largest JSON body accepted here is {max_bytes} bytes.")
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
@@ -190,6 +190,6 @@ def _accept_anything(event: dict[str, Any]) -> dict[str, Any]:
     return {**event, "headers": {**headers, "accept": "*/*"}}
 
 
-def _to_answer(problem: Problem) -> dict[str, Any]:
-    answer: dict[str, Any] = to_response(problem).to_dict()
-    return {**answer, "body": problem.to_json().decode()}
+def _as_text(answer: dict[str, Any]) -> dict[str, Any]:
+    # Chalice leaves bytes of JSON as they are, and Lambda cannot send them.
+    return {**answer, "body": answer["body"].decode()} if isinstance(answer["body"], bytes) else answer

@@ -1,13 +1,16 @@
 """Signed download links: whoever has one may fetch one MP3 until it expires, without logging in."""
 
+import hashlib
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from urllib.parse import urljoin
 
 from itsdangerous import BadData, URLSafeSerializer
+from itsdangerous.encoding import base64_decode, base64_encode
 
 from functions.shared.clock import Clock
 from functions.shared.problems import Problem
+from functions.shared.settings import InvalidSettings
 
 
 class InvalidLink(Problem):
@@ -26,8 +29,17 @@ class Link(NamedTuple):
     expires_at: datetime
 
 
+def link_keys(text: str) -> tuple[str, ...]:
+    """Return the secrets in LINK_KEYS, `secret1,secret2`, the one that signs first. Raises InvalidSettings."""
+    keys = tuple(key for part in text.split(",") if (key := part.strip()))
+    if not keys:
+        # An empty secret would let anybody sign.
+        raise InvalidSettings("The environment variable LINK_KEYS cannot be used: it holds no secret.")
+    return keys
+
+
 class Links:
-    """Makes and reads links, which are signed with HMAC and kept nowhere.
+    """Makes and reads links, which are signed with HMAC-SHA-256 and kept nowhere.
 
     `keys` are the secrets, the one that signs first; a link signed with any of them is read, so a key can
     be rotated. `public_url` is where people reach this service.
@@ -35,13 +47,15 @@ class Links:
 
     def __init__(self, keys: tuple[str, ...], public_url: str, clock: Clock) -> None:
         # itsdangerous wants the newest key last.
-        self._serializer = URLSafeSerializer(list(reversed(keys)), salt="video2mp3.download")
+        self._serializer = URLSafeSerializer(
+            list(reversed(keys)), salt="video2mp3.download", signer_kwargs={"digest_method": hashlib.sha256}
+        )
         self._public_url = public_url.rstrip("/") + "/"
         self._clock = clock
 
     def make(self, conversion_id: str, ttl: timedelta) -> Link:
-        """Return a link to the MP3 of a conversion that works for `ttl`."""
-        expires_at = self._clock() + ttl
+        """Return a link to the MP3 of a conversion that works for `ttl`, cut to whole seconds."""
+        expires_at = (self._clock() + ttl).replace(microsecond=0)
         token = self._serializer.dumps([conversion_id, int(expires_at.timestamp())])
         return Link(urljoin(self._public_url, f"v1/downloads/{token}"), expires_at)
 
@@ -49,8 +63,14 @@ class Links:
         """Return the conversion's id that a link's token names. Raises InvalidLink."""
         try:
             conversion_id, expires = self._serializer.loads(token)
-        except BadData as error:
+        except (BadData, UnicodeEncodeError) as error:
             raise InvalidLink from error
-        if self._clock().timestamp() >= expires:
+        if not _is_canonical(token) or self._clock().timestamp() >= expires:
             raise InvalidLink
         return str(conversion_id)
+
+
+def _is_canonical(token: str) -> bool:
+    # A signature with `=` appended, or other padding bits in its last character, decodes to the same bytes.
+    signature = token.rpartition(".")[2].encode()
+    return base64_encode(base64_decode(signature)) == signature

@@ -3,7 +3,6 @@
 Every line of one invocation carries its request_id; lines about a conversion carry its conversion_id.
 """
 
-import contextlib
 import json
 import logging
 import os
@@ -36,16 +35,6 @@ def get_logger(service: str) -> Logger:
     """
     formatter = TextFormatter(utc=False) if os.environ.get("LOG_FORMAT") == "text" else None
     return Logger(service=service, level=os.environ.get("LOG_LEVEL", "INFO"), logger_formatter=formatter, utc=True)
-
-
-@contextlib.contextmanager
-def log_request(logger: Logger, context: Any) -> Iterator[None]:
-    """Put the request id of a Lambda context into every line that this thread logs meanwhile."""
-    logger.thread_safe_append_keys(request_id=getattr(context, "aws_request_id", None))
-    try:
-        yield
-    finally:
-        logger.thread_safe_clear_keys()
 
 
 @contextmanager

@@ -34,6 +34,7 @@ def connect_mongo(url: str) -> Database[Document]:
         serverSelectionTimeoutMS=5_000,
         connectTimeoutMS=5_000,
         socketTimeoutMS=30_000,
+        waitQueueTimeoutMS=5_000,
         appname="video2mp3",
     )
     return client.get_default_database(DEFAULT_DATABASE)

@@ -8,8 +8,14 @@ import pika.exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 
 from functions.shared.events import Event, NotPublished
+from functions.shared.rabbit import connect_rabbit
 
 EXCHANGE = "video2mp3"
+_REFUSED = (
+    pika.exceptions.ConnectionBlockedTimeout,
+    pika.exceptions.UnroutableError,
+    pika.exceptions.NackError,
+)
 _LOST = (pika.exceptions.AMQPConnectionError, pika.exceptions.AMQPChannelError, OSError)
 
 
@@ -21,11 +27,8 @@ class RabbitEvents:
     """
 
     def __init__(self, url: str, *, timeout_s: float = 5) -> None:
-        self._parameters = pika.URLParameters(url)
-        self._parameters.heartbeat = 30
-        self._parameters.socket_timeout = timeout_s
-        self._parameters.stack_timeout = timeout_s
-        self._parameters.blocked_connection_timeout = timeout_s
+        self._url = url
+        self._timeout_s = timeout_s
         self._lock = threading.Lock()
         self._channel: BlockingChannel | None = None
 
@@ -40,11 +43,16 @@ class RabbitEvents:
                 self._disconnect()
                 raise NotPublished(f"RabbitMQ did not take it: {error!r}") from error
 
+    def close(self) -> None:
+        """End the connection. The next publish makes a new one."""
+        with self._lock:
+            self._disconnect()
+
     def _publish_again_if_lost(self, event: Event) -> None:
         if self._channel is not None:
             try:
                 self._publish(self._channel, event)
-            except pika.exceptions.ConnectionBlockedTimeout:
+            except _REFUSED:
                 raise
             except _LOST:
                 self._disconnect()
@@ -71,7 +79,9 @@ class RabbitEvents:
         )
 
     def _connect(self) -> BlockingChannel:
-        channel = pika.BlockingConnection(self._parameters).channel()
+        # The heartbeat is what ends the wait for a broker that fell silent, after 10 to 20 s with the default.
+        heartbeat_s = max(1, round(self._timeout_s))
+        channel = connect_rabbit(self._url, timeout_s=self._timeout_s, heartbeat_s=heartbeat_s).channel()
         channel.confirm_delivery()
         return channel
 

@@ -92,14 +92,13 @@ class FakeFiles:
 
     def __init__(self) -> None:
         self.contents: dict[str, bytes] = {}
-        self._stored: dict[str, StoredFile] = {}
+        self._stored: dict[str, bytes] = {}
 
     def put(self, file_id: str, parts: Iterable[bytes]) -> StoredFile:
         self.delete(file_id)
         content = b"".join(parts)
-        self.contents[file_id] = content
-        self._stored[file_id] = StoredFile(len(content), hashlib.sha256(content).hexdigest())
-        return self._stored[file_id]
+        self.contents[file_id] = self._stored[file_id] = content
+        return StoredFile(len(content), hashlib.sha256(content).hexdigest())
 
     def read(self, file_id: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         if file_id not in self.contents:
@@ -110,10 +109,18 @@ class FakeFiles:
         self.contents.pop(file_id, None)
         self._stored.pop(file_id, None)
 
+    def ids(self, prefix: str) -> list[str]:
+        return sorted(file_id for file_id in self.contents if file_id.startswith(prefix))
+
     def _read(self, file_id: str, start: int, end: int | None) -> Iterator[bytes]:
         content, stored = self.contents[file_id], self._stored[file_id]
-        end = stored.bytes if end is None else end
-        for offset in range(start, end, CHUNK_BYTES):
-            yield content[offset : min(offset + CHUNK_BYTES, end)]
-        if (start, end) == (0, stored.bytes) and hashlib.sha256(content).hexdigest() != stored.sha256:
-            raise FileDamaged(file_id)
+        end = len(stored) if end is None else end
+        position = start
+        while position < end:
+            skipped = position % CHUNK_BYTES
+            chunk = slice(position - skipped, position - skipped + CHUNK_BYTES)
+            part = content[chunk][skipped : skipped + end - position]
+            if content[chunk] != stored[chunk] or not part:
+                raise FileDamaged(file_id)
+            position += len(part)
+            yield part

@@ -1,0 +1,26 @@
+"""Settings of auth and of the authorizer."""
+
+import os
+from typing import Annotated
+
+import msgspec
+
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+
+
+def _cores() -> int:
+    return os.cpu_count() or 1
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What the environment says.
+
+    `jwt_keys` is `kid1=secret1,kid2=secret2`: the first signs, all verify. `hashes_at_once` is how many
+    passwords one process hashes at the same time; each takes one core and 19 MiB.
+    """
+
+    postgres_url: str
+    jwt_keys: str
+    access_ttl_s: Positive = 15 * 60
+    refresh_ttl_s: Positive = 30 * 24 * 60 * 60
+    hashes_at_once: Positive = msgspec.field(default_factory=_cores)

@@ -1,0 +1,1 @@
+"""Download: what people see of their conversions, and the MP3s."""

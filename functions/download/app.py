@@ -1,0 +1,158 @@
+"""Conversions and their MP3s over HTTP."""
+
+import os
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Annotated
+
+import msgspec
+from chalice.app import Request, Response
+
+from functions.download import rules
+from functions.download.dispositions import attachment, mp3_filename
+from functions.download.mongo_library import MongoLibrary
+from functions.download.pages import read_page_request
+from functions.download.ranges import Representation, Selection, http_date, select
+from functions.download.rules import Deps, StoredMp3
+from functions.shared.clock import utc_now
+from functions.shared.files import GridFSFiles
+from functions.shared.http import JSON, HttpFunction, caller, no_content, raw_body, read_json
+from functions.shared.links import Links, link_keys
+from functions.shared.logs import get_logger
+from functions.shared.mongo import connect_mongo
+from functions.shared.mongo_conversions import MongoOutbox
+from functions.shared.once import once
+from functions.shared.rabbit_events import RabbitEvents
+from functions.shared.settings import from_env
+
+Headers = dict[str, str | list[str]]
+
+# With base64, 4 MiB stay under the 6 MB that Lambda lets out.
+MAX_INLINE_BYTES = 4 * 1024 * 1024
+# Names the bytes that whoever calls the function sends in its place. A client never sees it.
+STORED_FILE = "X-Stored-File"
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """Where the servers are, and how links are signed: `link_keys` are separated by commas, the first signs."""
+
+    mongodb_url: str
+    amqp_url: str
+    link_keys: str
+    public_url: str = "http://127.0.0.1:8080"
+
+
+class LinkRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of a request for a link: one minute to thirty days."""
+
+    ttl_seconds: Annotated[int, msgspec.Meta(ge=60, le=30 * 24 * 3600)] = 3 * 24 * 3600
+
+
+def connect() -> Deps:
+    """Connect to the servers that the environment names."""
+    settings = from_env(Settings, os.environ)
+    database = connect_mongo(settings.mongodb_url)
+    return Deps(
+        library=MongoLibrary(database),
+        videos=GridFSFiles(database, "videos"),
+        mp3s=GridFSFiles(database, "mp3s"),
+        events=RabbitEvents(settings.amqp_url),
+        outbox=MongoOutbox(database),
+        links=Links(link_keys(settings.link_keys), settings.public_url, utc_now),
+        clock=utc_now,
+        new_id=lambda: uuid.uuid4().hex,
+        logger=get_logger("download"),
+    )
+
+
+def create_app(deps: Callable[[], Deps]) -> HttpFunction:
+    """Make the function. `deps` is called at each request."""
+    app = HttpFunction("download")
+
+    @app.route("/v1/conversions", methods=["GET"])
+    def list_all() -> Response:
+        request = app.current_request
+        person = caller(request)
+        wanted = read_page_request(request.query_params or {})
+        page = rules.list_conversions(wanted, person, deps())
+        items = [conversion.to_dict() for conversion in page.items]
+        return _json({"items": items, "next_cursor": page.next_cursor})
+
+    @app.route("/v1/conversions/{conversion_id}", methods=["GET"])
+    def show(conversion_id: str) -> Response:
+        return _json(rules.show_conversion(conversion_id, caller(app.current_request), deps()).to_dict())
+
+    @app.route("/v1/conversions/{conversion_id}", methods=["DELETE"])
+    def delete(conversion_id: str) -> Response:
+        rules.delete_conversion(conversion_id, caller(app.current_request), deps())
+        return no_content()
+
+    @app.route("/v1/conversions/{conversion_id}/retry", methods=["POST"])
+    def retry(conversion_id: str) -> Response:
+        conversion = rules.retry_conversion(conversion_id, caller(app.current_request), deps())
+        return _json(conversion.to_dict(), HTTPStatus.ACCEPTED)
+
+    @app.route("/v1/conversions/{conversion_id}/mp3", methods=["GET", "HEAD"])
+    def mp3(conversion_id: str) -> Response:
+        request = app.current_request
+        return _send(rules.find_mp3(conversion_id, caller(request), deps()), request, deps())
+
+    @app.route("/v1/conversions/{conversion_id}/link", methods=["POST"])
+    def link(conversion_id: str) -> Response:
+        request = app.current_request
+        person = caller(request)
+        wanted = read_json(request, LinkRequest) if raw_body(request) else LinkRequest()
+        made = rules.make_link(conversion_id, timedelta(seconds=wanted.ttl_seconds), person, deps())
+        return _json({"url": made.url, "expires_at": made.expires_at}, HTTPStatus.CREATED)
+
+    @app.route("/v1/downloads/{token}", methods=["GET", "HEAD"])
+    def linked(token: str) -> Response:
+        return _send(rules.find_linked_mp3(token, deps()), app.current_request, deps())
+
+    return app
+
+
+def _json(body: object, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    return Response(msgspec.json.encode(body), headers=dict(JSON), status_code=int(status))
+
+
+def _send(stored: StoredMp3, request: Request, deps: Deps) -> Response:
+    file = Representation(f'"{stored.mp3.sha256}"', stored.completed_at, stored.mp3.bytes)
+    selection = select(request.method, _request_headers(request), file)
+    headers: Headers = {
+        "ETag": file.etag,
+        "Last-Modified": http_date(file.last_modified),
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "private, no-cache",
+    }
+    if selection.status is HTTPStatus.NOT_MODIFIED:
+        return Response("", headers=headers, status_code=int(selection.status))
+    headers |= _about_the_body(stored, selection)
+    body = b""
+    if request.method == "GET" and selection.end - selection.start <= MAX_INLINE_BYTES:
+        body = rules.read_mp3(stored, selection.start, selection.end, deps)
+    elif request.method == "GET":
+        headers[STORED_FILE] = f"mp3s/{stored.file_id};{selection.start}-{selection.end}"
+    return Response(body, headers=headers, status_code=int(selection.status))
+
+
+def _about_the_body(stored: StoredMp3, selection: Selection) -> Headers:
+    headers: Headers = {
+        "Content-Type": "audio/mpeg",
+        "Content-Length": str(selection.end - selection.start),
+        "Content-Disposition": attachment(mp3_filename(stored.video_filename)),
+        "X-Content-Type-Options": "nosniff",
+    }
+    if selection.status is HTTPStatus.PARTIAL_CONTENT:
+        headers["Content-Range"] = f"bytes {selection.start}-{selection.end - 1}/{stored.mp3.bytes}"
+    return headers
+
+
+def _request_headers(request: Request) -> Mapping[str, str]:
+    values = request.to_original_event()["multiValueHeaders"] or {}
+    return {name.lower(): ", ".join(value) for name, value in values.items()}
+
+
+app = create_app(once(connect))

@@ -1,0 +1,83 @@
+"""The library, in MongoDB."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from pymongo import DESCENDING, ReturnDocument
+from pymongo.database import Database
+
+from functions.download.library import Entry, NotFailedState, Position
+from functions.shared.conversions import Conversion, ConversionMissing, State
+from functions.shared.events import Event
+from functions.shared.mongo import Document, mongo_errors, to_builtins, to_conversion
+from functions.shared.mongo_conversions import NOT_DELETED
+
+
+class MongoLibrary:
+    """The collection `conversions`. Implements Library."""
+
+    def __init__(self, database: Database[Document]) -> None:
+        self._collection = database.conversions
+
+    def newest(self, owner_id: str, state: State | None, limit: int, after: Position | None) -> list[Conversion]:
+        """See Library."""
+        wanted: Document = {"owner.id": owner_id, **NOT_DELETED}
+        if state is not None:
+            wanted["state"] = state.value
+        if after is not None:
+            wanted["$or"] = [
+                {"created_at": {"$lt": after.created_at}},
+                {"created_at": after.created_at, "_id": {"$lt": after.conversion_id}},
+            ]
+        with mongo_errors():
+            documents = self._collection.find(
+                wanted, sort=[("created_at", DESCENDING), ("_id", DESCENDING)], limit=limit
+            )
+            return [to_conversion(document) for document in documents]
+
+    def get(self, conversion_id: str) -> Entry:
+        """See Library."""
+        with mongo_errors():
+            document = self._collection.find_one({"_id": conversion_id, **NOT_DELETED})
+        if document is None:
+            raise ConversionMissing(conversion_id)
+        return Entry(to_conversion(document), document.get("mp3_file_id"))
+
+    def delete(self, conversion_id: str, now: datetime) -> None:
+        """See Library. A tombstone remains, by which late messages and workers see that it is over."""
+        is_running = {"$in": ["$state", [State.QUEUED.value, State.CONVERTING.value]]}
+        tombstone = {
+            "state": {"$cond": [is_running, State.CANCELLED.value, "$state"]},
+            "deleted_at": now,
+            "updated_at": now,
+            "lease": None,
+            "pending_events": [],
+        }
+        with mongo_errors():
+            result = self._collection.update_one({"_id": conversion_id, **NOT_DELETED}, [{"$set": tombstone}])
+        if result.matched_count == 0:
+            raise ConversionMissing(conversion_id)
+
+    def retry(self, conversion_id: str, owed: Sequence[Event], now: datetime) -> Conversion:
+        """See Library."""
+        beginning: Document = {
+            "state": State.QUEUED.value,
+            "progress": 0.0,
+            "error": None,
+            "attempts": 0,
+            "completed_at": None,
+            "lease": None,
+            "updated_at": now,
+        }
+        with mongo_errors():
+            document = self._collection.find_one_and_update(
+                {"_id": conversion_id, "state": State.FAILED.value, **NOT_DELETED},
+                {
+                    "$set": beginning,
+                    "$push": {"pending_events": {"$each": [to_builtins(event) for event in owed]}},
+                },
+                return_document=ReturnDocument.AFTER,
+            )
+        if document is None:
+            raise NotFailedState(self.get(conversion_id).conversion.state)
+        return to_conversion(document)

@@ -1,0 +1,178 @@
+"""The rules of download. What belongs to somebody else is answered exactly like what does not exist."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from aws_lambda_powertools import Logger
+
+from functions.download.library import Entry, Library, NotFailedState, Position
+from functions.download.pages import PageRequest, make_cursor
+from functions.shared.clock import Clock
+from functions.shared.conversions import Conversion, ConversionMissing, Mp3, Owner, State
+from functions.shared.events import Event, EventName, Events, Outbox, publish_owed
+from functions.shared.files import FileDamaged, FileMissing, Files
+from functions.shared.links import Link, Links
+from functions.shared.problems import NotFound, Problem
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class NotReady(Problem):
+    """Raised when the MP3 of a conversion is asked for that has none, or none yet."""
+
+    code = "not-ready"
+
+    def __init__(self, state: State) -> None:
+        is_running = state in {State.QUEUED, State.CONVERTING}
+        advice = "Ask for it when its state is `completed`." if is_running else "There will be no MP3."
+        super().__init__(f"The conversion is {state}. {advice}")
+
+
+class NotFailed(Problem):
+    """Raised when a conversion is to be tried again that has not failed."""
+
+    code = "not-failed"
+
+    def __init__(self, state: State) -> None:
+        super().__init__(f"The conversion is {state}, so there is nothing to try again.")
+
+
+class StorageCorrupt(Problem):
+    """Raised when the stored MP3 is not what was stored. Nothing of it is sent."""
+
+    code = "storage-corrupt"
+
+    def __init__(self) -> None:
+        super().__init__("The MP3 was damaged in storage. Upload the video again.")
+
+
+@dataclass(frozen=True)
+class Deps:
+    """What download needs."""
+
+    library: Library
+    videos: Files
+    mp3s: Files
+    events: Events
+    outbox: Outbox
+    links: Links
+    clock: Clock
+    new_id: Callable[[], str]
+    logger: Logger
+
+
+class Page(NamedTuple):
+    """Some conversions, newest first, and the cursor to those after them if there are any."""
+
+    items: list[Conversion]
+    next_cursor: str | None
+
+
+class StoredMp3(NamedTuple):
+    """A finished MP3 and where it is stored. `video_filename` is the name of the video it was made from."""
+
+    conversion_id: str
+    file_id: str
+    mp3: Mp3
+    video_filename: str
+    completed_at: datetime
+
+
+def list_conversions(wanted: PageRequest, person: Owner, deps: Deps) -> Page:
+    """Return one page of a person's conversions."""
+    found = deps.library.newest(person.id, wanted.state, wanted.limit + 1, wanted.after)
+    items = found[: wanted.limit]
+    is_last = len(found) <= wanted.limit
+    return Page(items, None if is_last else make_cursor(Position(items[-1].created_at, items[-1].id)))
+
+
+def show_conversion(conversion_id: str, person: Owner, deps: Deps) -> Conversion:
+    """Return a person's conversion. Raises NotFound."""
+    return _entry_of(conversion_id, person, deps).conversion
+
+
+def delete_conversion(conversion_id: str, person: Owner, deps: Deps) -> None:
+    """Cancel a person's conversion if it is under way, then delete it and its files. Raises NotFound."""
+    _entry_of(conversion_id, person, deps)
+    try:
+        deps.library.delete(conversion_id, deps.clock())
+    except ConversionMissing as error:
+        raise NotFound from error
+    deps.logger.info("deleted", extra={"conversion_id": conversion_id})
+    deps.videos.delete(conversion_id)
+    # Also what a worker left that was stopped before its commit.
+    for file_id in deps.mp3s.ids(f"{conversion_id}-"):
+        deps.mp3s.delete(file_id)
+
+
+def retry_conversion(conversion_id: str, person: Owner, deps: Deps) -> Conversion:
+    """Start a person's failed conversion anew. Raises NotFound and NotFailed."""
+    _entry_of(conversion_id, person, deps)
+    now = deps.clock()
+    uploaded = Event(id=deps.new_id(), event=EventName.VIDEO_UPLOADED, conversion_id=conversion_id, occurred_at=now)
+    try:
+        conversion = deps.library.retry(conversion_id, [uploaded], now)
+    except ConversionMissing as error:
+        raise NotFound from error
+    except NotFailedState as error:
+        raise NotFailed(error.state) from error
+    deps.logger.info("tried again", extra={"conversion_id": conversion_id})
+    publish_owed([uploaded], deps.events, deps.outbox, deps.logger)
+    return conversion
+
+
+def find_mp3(conversion_id: str, person: Owner, deps: Deps) -> StoredMp3:
+    """Return where the MP3 of a person's conversion is. Raises NotFound and NotReady."""
+    return _mp3_of(_entry_of(conversion_id, person, deps))
+
+
+def find_linked_mp3(token: str, deps: Deps) -> StoredMp3:
+    """Return where the MP3 is that a link leads to. Raises InvalidLink, NotFound and NotReady."""
+    return _mp3_of(_entry(deps.links.read(token), deps))
+
+
+def make_link(conversion_id: str, ttl: timedelta, person: Owner, deps: Deps) -> Link:
+    """Return a link by which anybody may fetch the MP3 of a person's conversion. Raises NotFound and NotReady."""
+    find_mp3(conversion_id, person, deps)
+    return deps.links.make(conversion_id, ttl)
+
+
+def read_mp3(stored: StoredMp3, start: int, end: int, deps: Deps) -> bytes:
+    """Return the bytes of an MP3 from `start` up to, not including, `end`.
+
+    Raises:
+        StorageCorrupt: they are not those that were stored.
+        NotFound: the conversion was deleted meanwhile.
+    """
+    try:
+        return b"".join(deps.mp3s.read(stored.file_id, start, end))
+    except (FileMissing, FileDamaged) as error:
+        _entry(stored.conversion_id, deps)
+        deps.logger.exception("stored MP3 is damaged", extra={"conversion_id": stored.conversion_id})
+        raise StorageCorrupt from error
+
+
+def _entry_of(conversion_id: str, person: Owner, deps: Deps) -> Entry:
+    entry = _entry(conversion_id, deps)
+    if entry.conversion.owner.id != person.id:
+        raise NotFound
+    return entry
+
+
+def _entry(conversion_id: str, deps: Deps) -> Entry:
+    if not _ID.fullmatch(conversion_id):
+        raise NotFound
+    try:
+        return deps.library.get(conversion_id)
+    except ConversionMissing as error:
+        raise NotFound from error
+
+
+def _mp3_of(entry: Entry) -> StoredMp3:
+    conversion = entry.conversion
+    if conversion.mp3 is None or conversion.completed_at is None or entry.mp3_file_id is None:
+        raise NotReady(conversion.state)
+    return StoredMp3(conversion.id, entry.mp3_file_id, conversion.mp3, conversion.filename, conversion.completed_at)

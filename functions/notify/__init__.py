@@ -1,0 +1,1 @@
+"""Messages in, e-mail out: one for each conversion that was completed or has failed."""

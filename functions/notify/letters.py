@@ -1,0 +1,141 @@
+"""What people read: one letter for each conversion that was completed or has failed."""
+
+import html
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from typing import NamedTuple
+
+from functions.notify.wording import bit_rate, channels, duration, file_name, moment, plain, size
+from functions.shared.clock import Clock
+from functions.shared.conversions import Conversion, Failure, Mp3, State
+from functions.shared.events import Event, EventName
+from functions.shared.links import Link, Links
+
+LINK_TTL = timedelta(days=3)
+
+_WHAT_CAN_BE_DONE = (
+    "There is no MP3, and nothing more will happen by itself. If you think that the video is fine, try this "
+    "conversion again; otherwise upload another copy of the video."
+)
+
+
+class Letters:
+    """Writes letters from `sender`, with links that work for LINK_TTL or as long as the MP3 is kept."""
+
+    def __init__(self, sender: Address, links: Links, clock: Clock) -> None:
+        self._sender = sender
+        self._links = links
+        self._clock = clock
+
+    def write(self, event: Event, conversion: Conversion) -> EmailMessage | None:
+        """Return the letter that tells the owner of an event, or None if the conversion has moved on since.
+
+        The same event gives the same Message-ID, by which mail servers and programs know a repeat.
+        """
+        content = self._content(event, conversion)
+        if content is None:
+            return None
+        letter = EmailMessage(policy=SMTP)
+        letter["From"] = self._sender
+        letter["To"] = _address(conversion.owner.email)
+        letter["Subject"] = content.subject
+        letter["Date"] = self._clock()
+        letter["Message-ID"] = f"<{_id_left(event.id)}@{self._sender.domain}>"
+        # Keeps holiday notices and the like from answering: https://www.rfc-editor.org/rfc/rfc3834
+        letter["Auto-Submitted"] = "auto-generated"
+        # The link is longer than a line may be, and quoted-printable is the encoding that every server passes on.
+        letter.set_content(_to_text(content), cte="quoted-printable")
+        letter.add_alternative(_to_html(content), subtype="html", cte="quoted-printable")
+        return letter
+
+    def _content(self, event: Event, conversion: Conversion) -> "_Content | None":
+        match event.event, conversion:
+            case EventName.CONVERSION_COMPLETED, Conversion(state=State.COMPLETED, mp3=Mp3() as mp3):
+                return _completed(file_name(conversion.filename), mp3, self._link(conversion))
+            case EventName.CONVERSION_FAILED, Conversion(state=State.FAILED, error=Failure() as failure):
+                return _failed(file_name(conversion.filename), failure)
+            case _:
+                return None
+
+    def _link(self, conversion: Conversion) -> Link:
+        kept_for = conversion.expires_at - self._clock() if conversion.expires_at else LINK_TTL
+        return self._links.make(conversion.id, min(LINK_TTL, kept_for))
+
+
+class _Content(NamedTuple):
+    """What a letter says, before it is text or HTML. Everything in it is `plain`."""
+
+    subject: str
+    paragraphs: tuple[str, ...]
+    facts: Mapping[str, str]
+    link: Link | None
+
+
+def _completed(video: str, mp3: Mp3, link: Link) -> _Content:
+    return _Content(
+        subject=f"Your MP3 is ready: {video}",
+        paragraphs=("Your video was converted. Here is the MP3.",),
+        facts={
+            "Title": video.rpartition(".")[0] or video,
+            "Length": duration(mp3.duration_s),
+            "Size": size(mp3.bytes),
+            "Bit rate": f"{bit_rate(mp3.bit_rate_bps)}, {channels(mp3.channels)}",
+        },
+        link=link,
+    )
+
+
+def _failed(video: str, failure: Failure) -> _Content:
+    return _Content(
+        subject=f"Your video could not be converted: {video}",
+        paragraphs=(
+            f"{plain(failure.title).rstrip('.')}. {plain(failure.detail)}",
+            _WHAT_CAN_BE_DONE,
+        ),
+        facts={"Video": video, "Reason": plain(failure.type)},
+        link=None,
+    )
+
+
+def _to_text(content: _Content) -> str:
+    width = max(len(name) for name in content.facts) + 2
+    parts = [*content.paragraphs, "\n".join(f"{name + ':':<{width}}{fact}" for name, fact in content.facts.items())]
+    if content.link:
+        parts.append(f"{_until(content.link.expires_at)}\n\n{content.link.url}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _to_html(content: _Content) -> str:
+    paragraphs = "".join(f"<p>{html.escape(paragraph)}</p>\n" for paragraph in content.paragraphs)
+    rows = "".join(
+        f'<tr><th align="left">{html.escape(name)}</th><td>{html.escape(fact)}</td></tr>\n'
+        for name, fact in content.facts.items()
+    )
+    link = ""
+    if content.link:
+        url = html.escape(content.link.url)
+        link = f'<p>{html.escape(_until(content.link.expires_at))}</p>\n<p><a href="{url}">Download the MP3</a></p>\n'
+    return (
+        '<!doctype html>\n<html lang="en">\n'
+        f'<head><meta charset="utf-8"><title>{html.escape(content.subject)}</title></head>\n'
+        '<body style="font-family: sans-serif">\n'
+        f'{paragraphs}<table cellpadding="4">\n{rows}</table>\n{link}</body>\n</html>\n'
+    )
+
+
+def _until(expires_at: datetime) -> str:
+    return f"The link works without logging in until {moment(expires_at)}. Whoever has it can download the MP3."
+
+
+def _address(email: str) -> Address:
+    user, _, domain = email.rpartition("@")
+    return Address(username=user, domain=domain)
+
+
+def _id_left(event_id: str) -> str:
+    """Return the part of a Message-ID before the @, with nothing in it that ends a header or names a folder."""
+    return re.sub(r"[^A-Za-z0-9-]", "-", event_id)

@@ -1,0 +1,27 @@
+"""The port through which e-mail leaves."""
+
+from email.message import EmailMessage
+from typing import Protocol
+
+
+class MailNotSent(Exception):
+    """Raised when an e-mail was not taken now. The same e-mail may be taken later."""
+
+
+class Undeliverable(Exception):
+    """Raised when this e-mail will never be taken, as when the address does not exist."""
+
+
+class Mailers(Protocol):
+    """Ways to send e-mail."""
+
+    def send(self, letter: EmailMessage) -> None:
+        """Send a letter to the address in its To header.
+
+        Returns when somebody else answers for it. If the answer is lost on its way, a letter may be sent though
+        MailNotSent is raised; its Message-ID tells that it is the same.
+
+        Raises:
+            MailNotSent: it may work later.
+            Undeliverable: it never will.
+        """

@@ -1,0 +1,54 @@
+"""Figures and names as people write them, and foreign text made safe to print."""
+
+import re
+import unicodedata
+from datetime import UTC, datetime
+
+MAX_NAME = 100
+
+# Control characters, surrogates, and characters that are not seen but turn text around or hide it.
+_UNSEEN = frozenset({"Cc", "Cf", "Cs"})
+
+
+def plain(text: str) -> str:
+    """Return text on one line, with nothing in it that is not seen."""
+    seen = (char for char in text if char.isspace() or unicodedata.category(char) not in _UNSEEN)
+    return " ".join("".join(seen).split())
+
+
+def file_name(text: str) -> str:
+    """Return the last part of what may be a path, on one line and cut to MAX_NAME characters."""
+    name = plain(re.split(r"[/\\]", text)[-1]) or "video"
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
+
+
+def duration(seconds: float) -> str:
+    """Return `1 h 2 min 5 s`, from the largest unit that is not zero."""
+    minutes, s = divmod(round(seconds), 60)
+    h, min_ = divmod(minutes, 60)
+    if h:
+        return f"{h} h {min_} min {s} s"
+    return f"{min_} min {s} s" if min_ else f"{s} s"
+
+
+def size(count: int) -> str:
+    """Return a number of bytes as `14.2 MB`, in decimal units."""
+    if count < 1_000_000:
+        return f"{count / 1_000:.1f} kB"
+    return f"{count / 1_000_000:.1f} MB" if count < 1_000_000_000 else f"{count / 1_000_000_000:.1f} GB"
+
+
+def bit_rate(bps: int) -> str:
+    """Return bits per second as `192 kbit/s`."""
+    return f"{bps / 1000:.0f} kbit/s"
+
+
+def channels(count: int) -> str:
+    """Return what people call a number of channels."""
+    return {1: "mono", 2: "stereo"}.get(count, f"{count} channels")
+
+
+def moment(time: datetime) -> str:
+    """Return `4 January 2026, 12:00 UTC`."""
+    time = time.astimezone(UTC)
+    return f"{time.day} {time:%B %Y, %H:%M} UTC"

@@ -1,0 +1,1 @@
+"""Every minute: what was left undone is done."""

@@ -1,0 +1,60 @@
+"""sweep, as EventBridge calls it every minute."""
+
+import os
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from functions.shared.clock import utc_now
+from functions.shared.files import GridFSFiles
+from functions.shared.logs import get_logger, log_keys
+from functions.shared.mongo import connect_mongo
+from functions.shared.mongo_conversions import MongoOutbox
+from functions.shared.once import once
+from functions.shared.rabbit_events import RabbitEvents
+from functions.shared.settings import from_env
+from functions.sweep.mongo_stalled import MongoStalledConversions
+from functions.sweep.mongo_tombstones import MongoTombstones
+from functions.sweep.sweep import Deps, sweep
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What sweep is told by its environment."""
+
+    mongodb_url: str
+    amqp_url: str
+    reannounce_s: float = 900
+
+
+def create_handler(deps: Callable[[], Deps]) -> Callable[[dict[str, Any], Any], dict[str, int]]:
+    """Return the handler. Nothing in the scheduled event matters."""
+
+    def handler(event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG001
+        with log_keys(deps().logger, request_id=context.aws_request_id):
+            return sweep(deps())
+
+    return handler
+
+
+def connect() -> Deps:
+    """Make the clients. Raises InvalidSettings."""
+    settings = from_env(Settings, os.environ)
+    database = connect_mongo(settings.mongodb_url)
+    return Deps(
+        outbox=MongoOutbox(database),
+        events=RabbitEvents(settings.amqp_url),
+        stalled=MongoStalledConversions(database),
+        tombstones=MongoTombstones(database),
+        videos=GridFSFiles(database, "videos"),
+        mp3s=GridFSFiles(database, "mp3s"),
+        reannounce_after=timedelta(seconds=settings.reannounce_s),
+        clock=utc_now,
+        new_id=lambda: str(uuid.uuid4()),
+        logger=get_logger("sweep"),
+    )
+
+
+handler = create_handler(once(connect))

@@ -1,0 +1,63 @@
+"""Stalled conversions, in MongoDB."""
+
+from datetime import timedelta
+
+from pymongo import ASCENDING
+from pymongo.database import Database
+
+from functions.shared.conversions import State
+from functions.shared.events import Event
+from functions.shared.mongo import Document, mongo_errors, to_builtins
+from functions.shared.mongo_conversions import NOT_DELETED
+from functions.sweep.stalled import Announce
+
+
+class MongoStalledConversions:
+    """The collection `conversions`. Implements StalledConversions."""
+
+    def __init__(self, database: Database[Document]) -> None:
+        self._collection = database.conversions
+
+    def reclaim(self, limit: int, announce: Announce) -> list[Event]:
+        """See StalledConversions."""
+        abandoned = {
+            "state": State.CONVERTING.value,
+            **NOT_DELETED,
+            # No lease at all sorts before every time, and so counts as ended.
+            "$expr": {"$lte": ["$lease.expires_at", "$$NOW"]},
+        }
+        queued = {"state": State.QUEUED.value, "progress": 0.0, "lease": None, "fence": {"$add": ["$fence", 1]}}
+        return self._announce(abandoned, queued, limit, announce)
+
+    def reannounce(self, limit: int, announce: Announce, after: timedelta) -> list[Event]:
+        """See StalledConversions."""
+        unheard = {
+            "state": State.QUEUED.value,
+            **NOT_DELETED,
+            "pending_events.0": {"$exists": False},
+            "$expr": {"$lte": ["$updated_at", ago(after)]},
+        }
+        return self._announce(unheard, {}, limit, announce)
+
+    def _announce(self, stalled: Document, change: Document, limit: int, announce: Announce) -> list[Event]:
+        """Change the stalled ones one by one, each only if it is stalled still."""
+        owed = []
+        with mongo_errors():
+            found = self._collection.find(
+                stalled, projection={"_id": True}, sort=[("updated_at", ASCENDING)], limit=limit
+            )
+            for conversion_id in [document["_id"] for document in found]:
+                event = announce(conversion_id)
+                pending = {"$concatArrays": ["$pending_events", [{"$literal": to_builtins(event)}]]}
+                written = self._collection.update_one(
+                    {"_id": conversion_id, **stalled},
+                    [{"$set": {**change, "pending_events": pending, "updated_at": "$$NOW"}}],
+                )
+                if written.modified_count:
+                    owed.append(event)
+        return owed
+
+
+def ago(time: timedelta) -> Document:
+    """Return the expression for so long ago, by the server's clock."""
+    return {"$subtract": ["$$NOW", int(time.total_seconds() * 1000)]}

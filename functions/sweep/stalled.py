@@ -1,0 +1,31 @@
+"""The port that finds conversions which should be moving and are not."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Protocol
+
+from functions.shared.events import Event
+
+# Makes the event by which the conversion of this id is announced anew.
+Announce = Callable[[str], Event]
+
+
+class StalledConversions(Protocol):
+    """Conversions that wait for nobody. Time is the storage's own, so that no two machines' clocks are compared.
+
+    What happens to one of them, and the event it then owes, are one atomic write. Several may sweep at once.
+    """
+
+    def reclaim(self, limit: int, announce: Announce) -> list[Event]:
+        """Queue up to `limit` conversions again whose lease has ended: their workers died.
+
+        The fence rises, so that a worker that is alive after all cannot commit. `attempts` stays, since convert
+        counts. Returns the events owed.
+        """
+
+    def reannounce(self, limit: int, announce: Announce, after: timedelta) -> list[Event]:
+        """Announce up to `limit` queued conversions again that owe nothing and were left alone for `after`.
+
+        Their messages may be among the dead letters; where they are not, a second message does no harm. Returns
+        the events owed.
+        """

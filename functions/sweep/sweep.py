@@ -1,0 +1,102 @@
+"""The rules of sweep. Each does a bounded part of its work, so that a run ends; the next run goes on."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from aws_lambda_powertools import Logger
+
+from functions.shared.clock import Clock
+from functions.shared.events import Event, EventName, Events, Outbox, publish_owed
+from functions.shared.files import Files
+from functions.sweep.stalled import StalledConversions
+from functions.sweep.tombstones import Tombstones
+
+# The most that one rule does in one run.
+LIMIT = 500
+# Whoever changes a state publishes its events right after. Sweep does not race them.
+RELAY_AFTER = timedelta(seconds=5)
+# Nor does it race those who delete. And by then a worker that was storing an MP3 has seen that it is not wanted.
+PURGE_AFTER = timedelta(seconds=60)
+
+
+@dataclass(frozen=True)
+class Deps:
+    """What sweep works with. After `reannounce_after` a queued conversion is announced again."""
+
+    outbox: Outbox
+    events: Events
+    stalled: StalledConversions
+    tombstones: Tombstones
+    videos: Files
+    mp3s: Files
+    reannounce_after: timedelta
+    clock: Clock
+    new_id: Callable[[], str]
+    logger: Logger
+
+
+class SweepFailed(Exception):
+    """Raised at the end of a run in which a rule failed. The log says why."""
+
+
+def sweep(deps: Deps) -> dict[str, int]:
+    """Apply every rule, and return how much each did. One that fails does not stop the next. Raises SweepFailed."""
+    done: dict[str, int] = {}
+    for name, rule in RULES.items():
+        try:
+            done[name] = rule(deps)
+        except Exception:
+            deps.logger.exception("rule failed", extra={"rule": name})
+    deps.logger.info("swept", extra=done)
+    if failed := RULES.keys() - done.keys():
+        raise SweepFailed(f"These rules failed: {', '.join(sorted(failed))}.")
+    return done
+
+
+def relay(deps: Deps) -> int:
+    """Publish events that are still owed, because the broker was down or somebody died before he could."""
+    until = deps.clock() - RELAY_AFTER
+    owed = [event for event in deps.outbox.owed(LIMIT) if event.occurred_at <= until]
+    return publish_owed(owed, deps.events, deps.outbox, deps.logger)
+
+
+def reclaim(deps: Deps) -> int:
+    """Queue conversions again whose workers died."""
+    return _tell(deps.stalled.reclaim(LIMIT, _announce(deps)), "reclaimed", deps)
+
+
+def reannounce(deps: Deps) -> int:
+    """Announce conversions again that nobody seems to have heard of."""
+    return _tell(deps.stalled.reannounce(LIMIT, _announce(deps), deps.reannounce_after), "announced again", deps)
+
+
+def purge(deps: Deps) -> int:
+    """Delete what files deleted conversions still have: whoever deleted them died in between, or a worker was late."""
+    conversion_ids = deps.tombstones.unpurged(LIMIT, PURGE_AFTER)
+    for conversion_id in conversion_ids:
+        deps.videos.delete(conversion_id)
+        for file_id in deps.mp3s.ids(f"{conversion_id}-"):
+            deps.mp3s.delete(file_id)
+        deps.tombstones.mark_purged(conversion_id)
+        deps.logger.info("purged", extra={"conversion_id": conversion_id})
+    return len(conversion_ids)
+
+
+RULES: Mapping[str, Callable[[Deps], int]] = {
+    "published": relay,
+    "reclaimed": reclaim,
+    "reannounced": reannounce,
+    "purged": purge,
+}
+
+
+def _announce(deps: Deps) -> Callable[[str], Event]:
+    return lambda conversion_id: Event(deps.new_id(), EventName.VIDEO_UPLOADED, conversion_id, deps.clock())
+
+
+def _tell(owed: list[Event], what: str, deps: Deps) -> int:
+    for event in owed:
+        deps.logger.warning(what, extra={"conversion_id": event.conversion_id, "event_id": event.id})
+    publish_owed(owed, deps.events, deps.outbox, deps.logger)
+    return len(owed)

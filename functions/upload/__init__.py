@@ -1,0 +1,1 @@
+"""Upload: takes a video in and starts its conversion."""

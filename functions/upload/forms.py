@@ -1,0 +1,218 @@
+"""A multipart/form-data body, taken apart as it arrives (RFC 7578).
+
+python-multipart finds the parts. The limits and the reading of a part's headers are ours, so that a form which is
+too large is told from one that is broken, and a file's name comes through whole.
+"""
+
+import logging
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+from urllib.parse import unquote_to_bytes
+
+from python_multipart import MultipartParser
+from python_multipart.exceptions import FormParserError
+
+from functions.shared.problems import FieldError, InvalidInput, Problem, TooLarge
+
+MAX_PARTS = 20
+MAX_HEADER_BYTES = 8 * 1024
+MAX_FIELD_BYTES = 1024
+VIDEO = "video"
+
+# It warns of every broken form; the answer says it too.
+logging.getLogger("python_multipart").setLevel(logging.ERROR)
+
+_PARAMETER = re.compile(r';\s*([^\s=;"]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;]*)', re.DOTALL)
+_EXTENDED_VALUE = re.compile(r"(utf-8|iso-8859-1)'[^']*'(.*)", re.IGNORECASE)
+
+
+class BadMultipart(Problem):
+    """Raised when a body is no form, breaks off, or holds two files."""
+
+    code = "bad-multipart"
+
+
+class PartHeader(NamedTuple):
+    """How a part introduces itself. `filename` is as it was sent, and None if the part is no file."""
+
+    name: str
+    filename: str | None
+
+
+class SentFile(NamedTuple):
+    """The file in a form: its name as it was sent, and its bytes."""
+
+    filename: str
+    parts: list[bytes]
+
+
+class Form(NamedTuple):
+    """A form with its one file, and the text of its other fields by name."""
+
+    video: SentFile
+    fields: dict[str, str]
+
+
+def read_form(content_type: str, slices: Iterable[bytes]) -> Form:
+    """Return the form that the slices of a body make up.
+
+    Raises:
+        BadMultipart: it is broken, or has two files.
+        TooLarge: it has too many parts, or a part's headers or a field are too long.
+        InvalidInput: the file `video` is missing, or a field is sent twice.
+    """
+    files: dict[str, SentFile] = {}
+    fields: dict[str, bytes] = {}
+    name = ""
+    for item in parse_form(content_type, slices):
+        if isinstance(item, PartHeader):
+            name = item.name
+            if item.filename is not None and files:
+                raise BadMultipart(f"Send one file only, as the part `{VIDEO}`.")
+            if name in fields or name in files:
+                raise InvalidInput(FieldError(name, "It is sent twice."))
+            if item.filename is not None:
+                files[name] = SentFile(item.filename, [])
+            else:
+                fields[name] = b""
+        elif name in files:
+            files[name].parts.append(item)
+        else:
+            fields[name] += item
+            if len(fields[name]) > MAX_FIELD_BYTES:
+                raise TooLarge(f"A field may have {MAX_FIELD_BYTES} bytes; `{name}` has more.")
+    if VIDEO in files:
+        return Form(files[VIDEO], {name: value.decode(errors="replace") for name, value in fields.items()})
+    strays = [FieldError(name, "There is no such file field.") for name in files]
+    raise InvalidInput(FieldError(VIDEO, "Send the video in it, as a file with a name."), *strays)
+
+
+def parse_form(content_type: str, slices: Iterable[bytes]) -> Iterator[PartHeader | bytes]:
+    """Yield the header of each part and then its bytes, as they arrive; no more than one slice is held.
+
+    Raises BadMultipart and TooLarge.
+    """
+    boundary = _boundary(content_type)
+    found = _Found()
+    try:
+        parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": found.begin_part,
+                "on_header_field": found.add_header_name,
+                "on_header_value": found.add_header_value,
+                "on_header_end": found.end_header,
+                "on_headers_finished": found.end_headers,
+                "on_part_data": found.add_data,
+                "on_end": found.end,
+            },
+            max_header_count=sys.maxsize,
+            max_header_size=sys.maxsize,
+        )
+        for data in slices:
+            parser.write(data)
+            yield from found.take()
+    except FormParserError as error:
+        raise BadMultipart(f"The form cannot be read: {error}.") from error
+    if not found.ended:
+        raise BadMultipart("The form breaks off before its last boundary.")
+
+
+class _Found:
+    """What MultipartParser has called back with and nobody has taken yet."""
+
+    def __init__(self) -> None:
+        self.ended = False
+        self._items: list[PartHeader | bytes] = []
+        self._parts = 0
+        self._header_bytes = 0
+        self._name = b""
+        self._value = b""
+        self._headers: dict[bytes, bytes] = {}
+
+    def take(self) -> list[PartHeader | bytes]:
+        items, self._items = self._items, []
+        return items
+
+    def begin_part(self) -> None:
+        self._parts += 1
+        if self._parts > MAX_PARTS:
+            raise TooLarge(f"A form may have {MAX_PARTS} parts; this one has more.")
+        self._header_bytes = 0
+        self._headers = {}
+
+    def add_header_name(self, data: bytes, start: int, end: int) -> None:
+        self._count_header_bytes(end - start)
+        self._name += data[start:end]
+
+    def add_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._count_header_bytes(end - start)
+        self._value += data[start:end]
+
+    def end_header(self) -> None:
+        self._headers[self._name.lower()] = self._value
+        self._name = self._value = b""
+
+    def end_headers(self) -> None:
+        self._items.append(_part_header(self._headers))
+
+    def add_data(self, data: bytes, start: int, end: int) -> None:
+        self._items.append(data[start:end])
+
+    def end(self) -> None:
+        self.ended = True
+
+    def _count_header_bytes(self, count: int) -> None:
+        self._header_bytes += count
+        if self._header_bytes > MAX_HEADER_BYTES:
+            raise TooLarge(f"The headers of a part may have {MAX_HEADER_BYTES} bytes; these have more.")
+
+
+def _part_header(headers: dict[bytes, bytes]) -> PartHeader:
+    # RFC 7578, section 4.7, abolishes it; stored as it is, the video would be something else.
+    if headers.get(b"content-transfer-encoding", b"binary").strip().lower() not in {b"binary", b"8bit", b"7bit"}:
+        raise BadMultipart("Send each part as it is, without Content-Transfer-Encoding.")
+    parameters = _parameters(_to_text(headers.get(b"content-disposition", b"")))
+    if "name" not in parameters:
+        raise BadMultipart("Each part needs a Content-Disposition with a name.")
+    return PartHeader(parameters["name"], _filename(parameters))
+
+
+def _filename(parameters: dict[str, str]) -> str | None:
+    extended = _EXTENDED_VALUE.fullmatch(parameters.get("filename*", ""))
+    if extended:
+        try:
+            return unquote_to_bytes(extended[2]).decode(extended[1])
+        except UnicodeDecodeError:
+            return parameters.get("filename", "")
+    if "filename" not in parameters:
+        return None
+    # What browsers do to these three, and to nothing else: https://html.spec.whatwg.org/#multipart-form-data
+    return parameters["filename"].replace("%22", '"').replace("%0D", "\r").replace("%0A", "\n")
+
+
+def _boundary(content_type: str) -> bytes:
+    if content_type.partition(";")[0].strip().lower() != "multipart/form-data":
+        raise BadMultipart("Send the video as multipart/form-data.")
+    boundary = _parameters(content_type).get("boundary", "")
+    if not re.fullmatch(r"[!-~ ]{0,199}[!-~]", boundary):
+        raise BadMultipart("The Content-Type lacks a boundary, or has one that cannot be used.")
+    return boundary.encode()
+
+
+def _parameters(header: str) -> dict[str, str]:
+    """Return the parameters of a header by name in lower case; of one that is given twice, the first."""
+    parameters: dict[str, str] = {}
+    for name, value in _PARAMETER.findall(header):
+        plain = re.sub(r'\\(["\\])', r"\1", value[1:-1]) if value.startswith('"') else value.strip()
+        parameters.setdefault(name.lower(), plain)
+    return parameters
+
+
+def _to_text(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")

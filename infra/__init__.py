@@ -1,0 +1,1 @@
+"""Where functions run: the gateway, the triggers and the servers. Nothing in functions imports it."""

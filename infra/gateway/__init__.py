@@ -1,0 +1,1 @@
+"""The gateway: HTTP in, API Gateway events to functions, HTTP out."""

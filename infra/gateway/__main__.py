@@ -1,0 +1,103 @@
+"""Serve the gateway: `python -m infra.gateway`."""
+
+import logging
+import os
+import signal
+import sys
+import uuid
+from types import FrameType
+
+import msgspec
+import uvicorn
+from aws_lambda_powertools import Logger
+
+from functions.shared.clock import utc_now
+from functions.shared.files import GridFSFiles
+from functions.shared.logs import get_logger
+from functions.shared.mongo import connect_mongo
+from functions.shared.once import once
+from functions.shared.settings import InvalidSettings, from_env
+from infra.gateway.app import Gateway
+from infra.gateway.health import Health, mongodb_check, postgres_check, rabbitmq_check
+from infra.gateway.stored_files import StoredFiles
+from infra.invoke import InProcessFunctions
+from infra.template import InvalidTemplate, load_template
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What the gateway itself needs; the functions read the rest of the environment."""
+
+    postgres_url: str
+    mongodb_url: str
+    amqp_url: str
+    host: str = "127.0.0.1"
+    port: int = 8080
+    drain_s: int = 25
+
+
+def create_gateway(settings: Settings, logger: Logger) -> Gateway:
+    """Connect everything; nothing is sent before the first request. Raises InvalidTemplate."""
+    template = load_template()
+    database = once(lambda: connect_mongo(settings.mongodb_url))
+    queues = tuple(trigger.queue for trigger in template.queue_triggers)
+    checks = {
+        "postgres": postgres_check(settings.postgres_url),
+        "mongodb": mongodb_check(database),
+        "rabbitmq": rabbitmq_check(settings.amqp_url, queues),
+    }
+    return Gateway(
+        template,
+        InProcessFunctions(template.functions),
+        StoredFiles({"mp3s": once(lambda: GridFSFiles(database(), "mp3s"))}),
+        Health(checks, logger),
+        clock=utc_now,
+        new_id=lambda: str(uuid.uuid4()),
+        logger=logger,
+    )
+
+
+def create_server(gateway: Gateway, settings: Settings) -> uvicorn.Server:
+    """Return the server. On SIGTERM it takes no new requests and gives the running ones `drain_s` seconds."""
+    config = uvicorn.Config(
+        gateway,
+        host=settings.host,
+        port=settings.port,
+        # It bounds the head of a request, which httptools does not.
+        http="h11",
+        h11_max_incomplete_event_size=16 * 1024,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # Who is behind a proxy is in X-Forwarded-For, which the event carries. The address is the peer's.
+        proxy_headers=False,
+        timeout_graceful_shutdown=settings.drain_s,
+    )
+    return uvicorn.Server(config)
+
+
+def main() -> None:
+    """Run until SIGINT or SIGTERM."""
+    # uvicorn sends itself the signal again once it has drained; it then ends here, and well.
+    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGINT, _end)
+    logger = get_logger("gateway")
+    logging.getLogger("uvicorn").addHandler(logger.registered_handler)
+    logging.getLogger("uvicorn").setLevel(logging.INFO)
+    # /readyz says what pika would say, and in fewer words.
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
+    try:
+        settings = from_env(Settings, os.environ)
+        gateway = create_gateway(settings, logger)
+    except (InvalidSettings, InvalidTemplate) as error:
+        sys.exit(f"The gateway cannot start: {error}")
+    create_server(gateway, settings).run()
+
+
+def _end(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""The gateway as an ASGI application, made with Starlette's parts: route, guard, call, answer."""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+import msgspec
+from aws_lambda_powertools import Logger
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+
+from functions.shared.clock import Clock
+from functions.shared.problems import InternalProblem, Problem, Unavailable
+from infra.gateway.answers import Answer, MalformedAnswer, problem_answer, read_answer
+from infra.gateway.bodies import read_body
+from infra.gateway.exchange import CLIENT_CLOSED_REQUEST, Exchange
+from infra.gateway.guard import Guard
+from infra.gateway.health import Health
+from infra.gateway.problems import BadAnswer, BodyTooLarge, TooLargeAnswer
+from infra.gateway.requests import HttpRequest, method_arn, proxy_event
+from infra.gateway.routing import Match, Router
+from infra.gateway.stored_files import StoredFiles
+from infra.gateway.threads import in_thread
+from infra.invoke import AnswerTooLarge, EventTooLarge, FunctionFailed, Functions, FunctionUnavailable
+from infra.template import Route, Template
+
+STAGE = "local"
+HEALTHZ, READYZ = "/healthz", "/readyz"
+
+
+class Gateway:
+    """Answers HTTP with the functions of a template, and /healthz and /readyz by itself."""
+
+    def __init__(
+        self,
+        template: Template,
+        functions: Functions,
+        stored_files: StoredFiles,
+        health: Health,
+        *,
+        clock: Clock,
+        new_id: Callable[[], str],
+        logger: Logger,
+    ) -> None:
+        self._template = template
+        self._functions = functions
+        self._stored_files = stored_files
+        self._health = health
+        self._clock = clock
+        self._new_id = new_id
+        self._logger = logger
+        self._guard = Guard(functions, template.authorizer, logger) if template.authorizer else None
+        self._own: Mapping[str, Callable[[], Awaitable[Answer]]] = {HEALTHZ: self._healthz, READYZ: self._readyz}
+        own = [Route(method, path, "", guarded=False) for path in self._own for method in ("GET", "HEAD")]
+        self._router = Router([*template.routes, *own])
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request. Raises only if an answer that has begun cannot be finished."""
+        if scope["type"] != "http":
+            return
+        started = time.perf_counter()
+        request = HttpRequest.of(scope, self._new_id(), self._clock())
+        exchange = Exchange(request.method, request.id, receive, send)
+        try:
+            answer, parts = await self._answer(request, exchange, receive)
+            await exchange.answer(answer, parts)
+        except ClientDisconnect:
+            exchange.status = CLIENT_CLOSED_REQUEST
+        except Exception:
+            self._logger.exception("the answer was broken off", extra={"request_id": request.id})
+            raise
+        finally:
+            self._log(request, exchange, time.perf_counter() - started)
+
+    async def _answer(
+        self, request: HttpRequest, exchange: Exchange, receive: Receive
+    ) -> tuple[Answer, AsyncIterator[bytes] | None]:
+        """Return an answer, and its parts if they come from a file. Raises ClientDisconnect."""
+        try:
+            request.check()
+            match = self._router.match(request.method, request.path)
+            exchange.route = match.route.path
+            if match.route.path in self._own:
+                return await self._own[match.route.path](), None
+            authorizer = await self._admit(request, match.route)
+            body = await read_body(request, receive)
+            answer = await in_thread(self._call, request, match, body, authorizer)
+            if answer.stored is None or request.method == "HEAD":
+                return answer, None
+            return answer, await self._stored_files.open(answer.stored)
+        except ClientDisconnect:
+            raise
+        except Problem as problem:
+            if problem.status >= 500:
+                self._logger.warning(
+                    "refused", extra={"request_id": request.id, "problem": problem.code}, exc_info=problem
+                )
+            return problem_answer(problem), None
+        except Exception:
+            self._logger.exception("unforeseen error", extra={"request_id": request.id})
+            return problem_answer(InternalProblem()), None
+
+    async def _admit(self, request: HttpRequest, route: Route) -> Mapping[str, str] | None:
+        if not route.guarded:
+            return None
+        if self._guard is None:
+            raise InternalProblem
+        return await in_thread(self._guard.admit, request.header("authorization"), method_arn(request, STAGE))
+
+    def _call(self, request: HttpRequest, match: Match, body: bytes, authorizer: Mapping[str, str] | None) -> Answer:
+        event = proxy_event(
+            request,
+            match,
+            body,
+            authorizer=authorizer,
+            binary_media_types=self._template.binary_media_types,
+            stage=STAGE,
+        )
+        try:
+            return read_answer(self._functions.invoke(match.route.function, event), request.method)
+        except EventTooLarge as error:
+            raise BodyTooLarge from error
+        except AnswerTooLarge as error:
+            raise TooLargeAnswer from error
+        except MalformedAnswer as error:
+            raise BadAnswer from error
+        except FunctionFailed as error:
+            raise InternalProblem from error
+        except FunctionUnavailable as error:
+            raise Unavailable("The service") from error
+
+    async def _healthz(self) -> Answer:
+        return _json_answer(200, {"status": "ok"})
+
+    async def _readyz(self) -> Answer:
+        checks = await self._health.look()
+        ready = all(state == "ok" for state in checks.values())
+        return _json_answer(200 if ready else 503, {"status": "ok" if ready else "unavailable", "checks": checks})
+
+    def _log(self, request: HttpRequest, exchange: Exchange, seconds: float) -> None:
+        # The route, not the path: a path may hold the token of a download link.
+        log = self._logger.debug if exchange.route in self._own else self._logger.info
+        log(
+            "request",
+            extra={
+                "method": request.method,
+                "path": exchange.route,
+                "status": exchange.status,
+                "ms": round(seconds * 1000, 1),
+                "bytes": exchange.sent_bytes,
+                "request_id": request.id,
+            },
+        )
+
+
+def _json_answer(status: int, value: object) -> Answer:
+    body = msgspec.json.encode(value)
+    headers = (("Content-Type", "application/json"), ("Cache-Control", "no-store"))
+    return Answer(status, headers, body, len(body))

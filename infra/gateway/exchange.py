@@ -1,0 +1,82 @@
+"""One request and its answer: sends the answer, and knows for the log what was sent."""
+
+from collections.abc import AsyncIterator
+
+import anyio
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Send
+
+from infra.gateway.answers import Answer
+
+SEND_TIMEOUT_S = 60.0
+# A client that takes less than one piece in SEND_TIMEOUT_S is let go.
+PIECE_BYTES = 256 * 1024
+
+CLIENT_CLOSED_REQUEST = 499  # nginx's word for it; it is never sent
+
+
+class BrokenOff(Exception):
+    """Raised when an answer cannot be finished: the server closes the connection, so that nobody takes it for whole."""
+
+
+class Exchange:
+    """Sends one answer. `status` and `sent_bytes` say what was sent; `route` is set when it is known."""
+
+    def __init__(self, method: str, request_id: str, receive: Receive, send: Send) -> None:
+        self._method = method
+        self._request_id = request_id
+        self._receive = receive
+        self._send = send
+        self.route = "-"
+        self.status = 0
+        self.sent_bytes = 0
+
+    async def answer(self, answer: Answer, parts: AsyncIterator[bytes] | None) -> None:
+        """Send an answer, with `parts` as its body if there are any.
+
+        Raises:
+            BrokenOff: `parts` failed, or the client reads too slowly.
+            ClientDisconnect: the client went away.
+        """
+        own = {"x-request-id", "x-content-type-options"}
+        headers = [(name, value) for name, value in answer.headers if name.lower() not in own]
+        headers += [("X-Content-Type-Options", "nosniff"), ("X-Request-Id", self._request_id)]
+        if answer.content_length is not None:
+            headers.append(("Content-Length", str(answer.content_length)))
+        self.status = answer.status
+        raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
+        await self._send({"type": "http.response.start", "status": answer.status, "headers": raw})
+        if parts is None:
+            await self._send_body(b"" if self._method == "HEAD" else answer.body, more=False)
+        else:
+            await self._send_parts(parts)
+
+    async def _send_parts(self, parts: AsyncIterator[bytes]) -> None:
+        failure: Exception | None = None
+        finished = False
+        async with anyio.create_task_group() as group:
+
+            async def watch() -> None:
+                while (await self._receive())["type"] != "http.disconnect":
+                    pass
+                group.cancel_scope.cancel()
+
+            group.start_soon(watch)
+            try:
+                async for part in parts:
+                    for start in range(0, len(part), PIECE_BYTES):
+                        await self._send_body(part[start : start + PIECE_BYTES], more=True)
+                finished = True
+                await self._send_body(b"", more=False)
+            except Exception as error:  # noqa: BLE001  # raised below, outside of the group, which would wrap it
+                failure = error
+            group.cancel_scope.cancel()
+        if failure is not None:
+            raise BrokenOff(f"The answer ended after {self.sent_bytes} bytes.") from failure
+        if not finished:
+            raise ClientDisconnect
+
+    async def _send_body(self, body: bytes, *, more: bool) -> None:
+        with anyio.fail_after(SEND_TIMEOUT_S):
+            await self._send({"type": "http.response.body", "body": body, "more_body": more})
+        self.sent_bytes += len(body)

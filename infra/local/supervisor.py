@@ -1,0 +1,190 @@
+"""The whole stack on this machine: the servers, the gateway and the triggers, watched until the end."""
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import pika.exceptions
+import pymongo.errors
+import sqlalchemy.exc
+from aws_lambda_powertools import Logger
+
+from functions.shared.mongo import connect_mongo
+from infra.local.keys import kept_keys
+from infra.local.processes import LeashedProcess, ServerFailed, Stopping, free_port, stop_all
+from infra.local.servers import LocalServers, ServerUrls
+from infra.local.service import Service
+from infra.local.state import Running, State
+from infra.mongo.schema import ensure_indexes
+from infra.postgres import migrate
+from infra.rabbitmq.topology import TopologyConflict, declare
+
+DEFAULT_PORT = 8080
+DEFAULT_HOST = "127.0.0.1"
+# A laptop does not wait: a conversion that is interrupted starts again at the next `make run`.
+_DRAIN_S = "3"
+
+_WATCH_S = 0.2
+_FIRST_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 15.0
+# A process that has run for this long did not fail because of how it was started.
+_STEADY_S = 30.0
+
+
+class Watched(Protocol):
+    """A server or a service, which runs until everything is to stop."""
+
+    name: str
+    process: LeashedProcess | None
+
+    def start_again(self, stopping: Stopping) -> None:
+        """Start it after it ended. Raises ServerFailed and Interrupted."""
+
+
+@dataclass
+class _Watch:
+    """When something was started last, and how long to wait before it is started again."""
+
+    what: Watched
+    started_at: float
+    pause_s: float = _FIRST_PAUSE_S
+    start_at: float | None = None
+
+
+class Supervisor:
+    """PostgreSQL, MongoDB, RabbitMQ, the gateway and the triggers, with all their data in one folder."""
+
+    def __init__(self, state: State, environ: Mapping[str, str], logger: Logger) -> None:
+        self._state = state
+        self._logger = logger
+        self._host = environ.get("HOST") or DEFAULT_HOST
+        self._port = _port(self._host, environ.get("PORT") or str(DEFAULT_PORT))
+        self._servers = LocalServers(state.folder, environ)
+        self._given = environ
+        self._services: list[Service] = []
+
+    @property
+    def url(self) -> str:
+        """Where a client on this machine finds the gateway."""
+        host = "127.0.0.1" if self._host in {"0.0.0.0", "::"} else self._host  # noqa: S104
+        return f"http://[{host}]:{self._port}" if ":" in host else f"http://{host}:{self._port}"
+
+    def start(self, stopping: Stopping) -> None:
+        """Start everything and return when it works. Raises ServerFailed and Interrupted."""
+        self._announce(ready=False)
+        self._servers.start(stopping)
+        prepare(self._servers.urls)
+        environ = self.environ()
+        drain_s = _seconds("DRAIN_S", environ["DRAIN_S"])
+        self._services = [
+            Service("gateway", "infra.gateway", environ, drain_s=drain_s, ready_url=f"{self.url}/readyz"),
+            Service("triggers", "infra.triggers", environ, drain_s=drain_s),
+        ]
+        for service in reversed(self._services):
+            service.start(stopping)
+        self._announce(ready=True)
+
+    def watch(self, stopping: Stopping) -> None:
+        """Start again whatever ends, until `stopping` is set. Raises Interrupted, always."""
+        watches = [_Watch(what, time.monotonic()) for what in self._all()]
+        while True:
+            stopping.sleep(_WATCH_S)
+            for watch in watches:
+                self._look_after(watch, stopping)
+
+    def stop(self) -> None:
+        """Stop everything and return when all processes are gone: first those that use the servers."""
+        stop_all(service.process for service in self._services if service.process is not None)
+        self._servers.stop()
+
+    def environ(self) -> dict[str, str]:
+        """Return the environment of the gateway and the triggers. What was given comes first, except for the URLs."""
+        return {
+            **kept_keys(self._state.keys),
+            "PUBLIC_URL": self.url,
+            "OUTBOX_DIR": str(self._state.outbox),
+            "DRAIN_S": _DRAIN_S,
+            "PYTHONUNBUFFERED": "1",
+            **{name: value for name, value in self._given.items() if value},
+            **self._servers.urls.to_environ(),
+            "HOST": self._host,
+            "PORT": str(self._port),
+        }
+
+    def _all(self) -> list[Watched]:
+        return [*self._servers.ours, *self._services]
+
+    def _look_after(self, watch: _Watch, stopping: Stopping) -> None:
+        now = time.monotonic()
+        process = watch.what.process
+        if watch.start_at is None and process is not None and process.exit_status is not None:
+            if now - watch.started_at > _STEADY_S:
+                watch.pause_s = _FIRST_PAUSE_S
+            watch.start_at = now + watch.pause_s
+            self._logger.warning(
+                "a process ended and is started again",
+                extra={"who": watch.what.name, "exit_status": process.exit_status, "in_s": watch.pause_s},
+            )
+            watch.pause_s = min(watch.pause_s * 2, _LONGEST_PAUSE_S)
+        if watch.start_at is not None and now >= watch.start_at:
+            watch.start_at = None
+            watch.started_at = now
+            try:
+                watch.what.start_again(stopping)
+            except ServerFailed as error:
+                # It has ended, so the next look finds that and waits longer.
+                self._logger.error(str(error))  # noqa: TRY400  # the traceback says nothing more
+            else:
+                self._logger.info("a process runs again", extra={"who": watch.what.name})
+                self._announce(ready=True)
+
+    def _announce(self, *, ready: bool) -> None:
+        pids = {what.name.lower(): what.process.pid for what in self._all() if what.process is not None}
+        urls = self._servers.urls if ready else None
+        self._state.announce(Running(os.getpid(), self.url, ready, urls, pids))
+
+
+def prepare(urls: ServerUrls) -> None:
+    """Bring tables, indexes and queues up to date. Raises ServerFailed."""
+    try:
+        migrate(urls.postgres)
+        database = connect_mongo(urls.mongodb)
+        with database.client:
+            ensure_indexes(database)
+        declare(urls.amqp)
+    except sqlalchemy.exc.ArgumentError as error:
+        # Its words could repeat the password that the URL holds.
+        raise ServerFailed("POSTGRES_URL is not a URL.", "Write postgresql://user:password@host/name.") from error
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        raise ServerFailed(f"PostgreSQL cannot be used: {error}", "Look at POSTGRES_URL.") from error
+    except pymongo.errors.PyMongoError as error:
+        raise ServerFailed(f"MongoDB cannot be used: {error}", "Look at MONGODB_URL.") from error
+    except TopologyConflict as error:
+        raise ServerFailed("The queues cannot be used.", str(error)) from error
+    except (pika.exceptions.AMQPError, OSError) as error:
+        raise ServerFailed(f"RabbitMQ cannot be used: {error!r}", "Look at AMQP_URL.") from error
+
+
+def _port(host: str, given: str) -> int:
+    """Return the port to use, a free one for 0. Raises ServerFailed."""
+    if not given.isdecimal() or int(given) > 65535:
+        raise ServerFailed(f"PORT is {given!r}, which is no port.", "Set PORT to a number up to 65535.")
+    if given == "0":
+        return free_port()
+    try:
+        socket.create_server((host, int(given)), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        raise ServerFailed(
+            f"Port {given} of {host} cannot be used: {error.strerror}.",
+            "Set PORT to another, as in `make run PORT=8081`, or PORT=0 for any free one.",
+        ) from error
+    return int(given)
+
+
+def _seconds(variable: str, given: str) -> int:
+    if not given.isdecimal():
+        raise ServerFailed(f"{variable} is {given!r}.", f"Set {variable} to a whole number of seconds.")
+    return int(given)

@@ -1,0 +1,1 @@
+"""MongoDB: the indexes, and how they are made."""

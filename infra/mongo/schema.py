@@ -1,0 +1,44 @@
+"""The indexes of the database, each with the question that it answers."""
+
+from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo.database import Database
+
+from functions.shared.mongo import Document
+
+BUCKETS = ("videos", "mp3s")
+
+CONVERSIONS = (
+    # A person's conversions, newest first, from any cursor on.
+    IndexModel([("owner.id", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)], name="of_owner"),
+    # Who owes events, oldest first. Nearly nobody does, so the index is nearly empty.
+    IndexModel(
+        [("updated_at", ASCENDING)], name="owing", partialFilterExpression={"pending_events.0": {"$exists": True}}
+    ),
+    # Whose lease has run out.
+    IndexModel(
+        [("lease.expires_at", ASCENDING)],
+        name="leased",
+        partialFilterExpression={"lease.expires_at": {"$exists": True}},
+    ),
+    # What has been in a state for long.
+    IndexModel([("state", ASCENDING), ("updated_at", ASCENDING)], name="in_state"),
+    # What was deleted and may still have files.
+    IndexModel(
+        [("purged_at", ASCENDING), ("deleted_at", ASCENDING)],
+        name="deleted",
+        partialFilterExpression={"deleted_at": {"$type": "date"}},
+    ),
+)
+
+# The two that the GridFS specification asks for, by the names that drivers give them:
+# https://github.com/mongodb/specifications/blob/master/source/gridfs/gridfs-spec.md#indexes
+FILES = IndexModel([("filename", ASCENDING), ("uploadDate", ASCENDING)])
+CHUNKS = IndexModel([("files_id", ASCENDING), ("n", ASCENDING)], unique=True)
+
+
+def ensure_indexes(database: Database[Document]) -> None:
+    """Make the indexes that are missing. Raises pymongo.errors.OperationFailure if one exists differently."""
+    database.conversions.create_indexes(list(CONVERSIONS))
+    for bucket in BUCKETS:
+        database[bucket].files.create_indexes([FILES])
+        database[bucket].chunks.create_indexes([CHUNKS])

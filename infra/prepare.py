@@ -1,0 +1,111 @@
+"""Get everything ready for the functions: python -m infra.prepare.
+
+Checks that every function has the settings it needs, then brings tables, indexes and queues up to date. What is
+there already is left alone, so it can run before each start, and in several places at once.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping
+
+import msgspec
+import pika.exceptions
+import pymongo.errors
+import sqlalchemy.exc
+
+from functions.shared.mongo import connect_mongo
+from functions.shared.settings import InvalidSettings, from_env
+from infra.mongo.schema import ensure_indexes
+from infra.postgres import migrate
+from infra.rabbitmq.topology import TopologyConflict, declare
+from infra.template import InvalidTemplate, Template, load_template
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """Where the servers are."""
+
+    postgres_url: str
+    mongodb_url: str
+    amqp_url: str
+
+
+class NotPrepared(Exception):
+    """Raised when a server cannot be used. `advice` says what to do."""
+
+    def __init__(self, what: str, advice: str) -> None:
+        super().__init__(f"{what} {advice}")
+        self.what = what
+        self.advice = advice
+
+
+def main() -> int:
+    """Return the exit code."""
+    try:
+        settings = from_env(Settings, os.environ)
+        check_settings(load_template(), os.environ)
+        prepare(settings)
+    except (InvalidSettings, InvalidTemplate, NotPrepared) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print("Tables, indexes and queues are up to date")
+    return 0
+
+
+def check_settings(template: Template, environ: Mapping[str, str]) -> None:
+    """Read the settings of every function once, so that a missing one shows before the first call.
+
+    Raises:
+        InvalidSettings: one is missing or of the wrong type. The message names the function, too.
+    """
+    for function in template.functions.values():
+        module = importlib.import_module(function.handler.rpartition(".")[0])
+        try:
+            from_env(module.Settings, environ)
+        except InvalidSettings as error:
+            raise InvalidSettings(f"{function.name} cannot run. {error}") from error
+
+
+def prepare(settings: Settings) -> None:
+    """Bring tables, indexes and queues up to date. Raises NotPrepared."""
+    _prepare_postgres(settings.postgres_url)
+    _prepare_mongodb(settings.mongodb_url)
+    _prepare_rabbitmq(settings.amqp_url)
+
+
+def _prepare_postgres(url: str) -> None:
+    try:
+        migrate(url)
+    except sqlalchemy.exc.ProgrammingError as error:
+        # Its words could repeat the password that the URL holds.
+        raise NotPrepared(
+            "POSTGRES_URL cannot be used.", "Write it as postgresql://user:password@host/name."
+        ) from error
+    except sqlalchemy.exc.DBAPIError as error:
+        raise NotPrepared(f"PostgreSQL cannot be used: {str(error.orig).strip()}", "Look at POSTGRES_URL.") from error
+
+
+def _prepare_mongodb(url: str) -> None:
+    try:
+        ensure_indexes(connect_mongo(url))
+    except (pymongo.errors.ConfigurationError, ValueError) as error:
+        raise NotPrepared("MONGODB_URL cannot be used.", "Write it as mongodb://user:password@host/name.") from error
+    except pymongo.errors.PyMongoError as error:
+        # After the reason it lists all that it knows of the servers.
+        reason = str(error).partition(", Timeout: ")[0]
+        raise NotPrepared(f"MongoDB cannot be used: {reason}", "Look at MONGODB_URL.") from error
+
+
+def _prepare_rabbitmq(url: str) -> None:
+    try:
+        declare(url)
+    except (ValueError, LookupError) as error:
+        raise NotPrepared("AMQP_URL cannot be used.", "Write it as amqp://user:password@host/vhost.") from error
+    except TopologyConflict as error:
+        raise NotPrepared("The queues cannot be used.", str(error)) from error
+    except (pika.exceptions.AMQPError, OSError) as error:
+        raise NotPrepared(f"RabbitMQ cannot be used: {error!r}", "Look at AMQP_URL.") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

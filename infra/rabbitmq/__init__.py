@@ -1,0 +1,1 @@
+"""RabbitMQ: the exchange, the queues and how they are declared."""

@@ -1,0 +1,1 @@
+"""What calls functions besides HTTP: messages of RabbitMQ queues, and schedules."""

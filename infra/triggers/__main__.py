@@ -1,0 +1,94 @@
+"""Call functions with messages and by schedule, as template.yaml says: python -m infra.triggers.
+
+On SIGTERM or SIGINT it takes no more messages, tells the functions under way that they have DRAIN_S seconds
+left, and ends when they have. A second signal ends it at once.
+"""
+
+import importlib
+import logging
+import os
+import queue
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from functions.shared.clock import utc_now
+from functions.shared.logs import get_logger
+from functions.shared.settings import InvalidSettings, from_env
+from infra.invoke import InProcessFunctions
+from infra.rabbitmq.topology import CONVERSIONS
+from infra.template import TEMPLATE, Function, InvalidTemplate, Template, load_template
+from infra.triggers.bridge import Bridge
+from infra.triggers.invocations import Invocations
+
+# What a function gets, beyond DRAIN_S, to put its things away.
+_GRACE_S = 5
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """Settings of the triggers. CONVERT_WORKERS is how many conversions run at once, by default one for each core."""
+
+    amqp_url: Annotated[str, msgspec.Meta(pattern="^amqps?://.")]
+    convert_workers: Annotated[int, msgspec.Meta(ge=1)] = os.cpu_count() or 1
+    drain_s: Annotated[float, msgspec.Meta(ge=0)] = 25
+
+
+def main(template_path: Path = TEMPLATE) -> int:
+    """Run until a signal comes. Returns the exit code."""
+    # A queue, and not an Event, because only its put() is safe in a signal handler.
+    signals: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _: signals.put(received))
+    try:
+        settings = from_env(Settings, os.environ)
+        template = load_template(template_path)
+        _check_settings(template, os.environ)
+    except (InvalidSettings, InvalidTemplate) as error:
+        print(error, file=sys.stderr)
+        return 1
+    # pika shouts about each lost connection; ours are reported by whoever uses them.
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
+    logger = get_logger("triggers")
+    invocations = Invocations(InProcessFunctions(template.functions))
+    bridge = Bridge(
+        template,
+        invocations,
+        settings.amqp_url,
+        workers={CONVERSIONS.name: settings.convert_workers},
+        logger=logger,
+        clock=utc_now,
+    )
+    bridge.start()
+
+    signals.get()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(1))
+    logger.info("stopping", extra={"drain_s": settings.drain_s})
+    invocations.shorten(settings.drain_s)
+    if not bridge.stop(settings.drain_s + _GRACE_S):
+        logging.shutdown()
+        os._exit(0)  # whatever the function left behind does not hold us up
+    return 0
+
+
+def _check_settings(template: Template, environ: Mapping[str, str]) -> None:
+    """Import the functions that will be called and read their settings once, so that a missing one shows now."""
+    called = {trigger.function for trigger in template.queue_triggers}
+    called |= {trigger.function for trigger in template.schedule_triggers}
+    for name in sorted(called):
+        module = importlib.import_module(_module(template.functions[name]))
+        settings = getattr(module, "Settings", None)
+        if settings is not None:
+            from_env(settings, environ)
+
+
+def _module(function: Function) -> str:
+    return function.handler.rpartition(".")[0]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

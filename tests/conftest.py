@@ -1,0 +1,81 @@
+"""Fixtures that any test can ask for. The servers start when the first test asks, and are real."""
+
+import uuid
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pika
+import psycopg
+import pytest
+from psycopg import sql
+from pymongo.database import Database
+
+from functions.shared.mongo import Document, connect_mongo
+from functions.shared.rabbit_events import EXCHANGE
+from infra.local.servers import ServerUrls, running_servers
+from infra.mongo.schema import ensure_indexes
+from infra.postgres import migrate
+from infra.rabbitmq.topology import QUEUES, declare
+
+pytest_plugins = ["tests.media"]
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerUrls]:
+    """PostgreSQL, MongoDB and RabbitMQ: ours, or those that POSTGRES_URL, MONGODB_URL and AMQP_URL name."""
+    with running_servers(tmp_path_factory.mktemp("servers")) as urls:
+        yield urls
+
+
+@pytest.fixture
+def mongo(servers: ServerUrls) -> Iterator[Database[Document]]:
+    """An empty MongoDB database of this test's own, with all indexes."""
+    client = connect_mongo(servers.mongodb).client
+    database = client[f"test_{uuid.uuid4().hex}"]
+    ensure_indexes(database)
+    yield database
+    client.drop_database(database.name)
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(servers: ServerUrls) -> Iterator[str]:
+    """The name of a migrated PostgreSQL database, from which those of the tests are copied."""
+    name = f"template_{uuid.uuid4().hex}"
+    _on_postgres(servers, "CREATE DATABASE {}", name)
+    migrate(_with_database(servers.postgres, name))
+    yield name
+    _on_postgres(servers, "DROP DATABASE {} WITH (FORCE)", name)
+
+
+@pytest.fixture
+def postgres_url(servers: ServerUrls, migrated_postgres: str) -> Iterator[str]:
+    """A migrated PostgreSQL database of this test's own, with empty tables."""
+    name = f"test_{uuid.uuid4().hex}"
+    _on_postgres(servers, "CREATE DATABASE {} TEMPLATE {}", name, migrated_postgres)
+    yield _with_database(servers.postgres, name)
+    _on_postgres(servers, "DROP DATABASE {} WITH (FORCE)", name)
+
+
+@pytest.fixture
+def amqp_url(servers: ServerUrls) -> str:
+    """A RabbitMQ with the exchange and the queues newly declared, and nothing in them."""
+    parameters = pika.URLParameters(servers.amqp)
+    parameters.blocked_connection_timeout = 10
+    with pika.BlockingConnection(parameters) as connection:
+        channel = connection.channel()
+        for queue in QUEUES:
+            channel.queue_delete(queue.name)
+            channel.queue_delete(queue.dead_letters)
+        channel.exchange_delete(EXCHANGE)
+    declare(servers.amqp)
+    return servers.amqp
+
+
+def _on_postgres(servers: ServerUrls, statement: str, *names: str) -> None:
+    with psycopg.connect(servers.postgres, autocommit=True) as connection:
+        connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+
+def _with_database(url: str, name: str) -> str:
+    return urlsplit(url)._replace(path=f"/{name}").geturl()

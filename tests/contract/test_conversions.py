@@ -1,0 +1,77 @@
+"""What every implementation of Conversions does: the fake, and MongoDB's on a real server."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+
+from functions.shared.conversions import ConversionMissing, Conversions, Failure, Mp3, Options, Quality, State, Video
+from functions.shared.events import Outbox
+from functions.shared.mongo_conversions import MongoConversions, MongoOutbox
+from tests.conversions import NOW, conversion, event
+from tests.fakes.shared import FakeConversions, FakeDatabase, FakeOutbox
+
+
+@dataclass
+class Stored:
+    conversions: Conversions
+    outbox: Outbox
+
+
+@pytest.fixture(params=["fake", "mongo"])
+def stored(request):
+    if request.param == "fake":
+        database = FakeDatabase()
+        return Stored(FakeConversions(database), FakeOutbox(database))
+    database = request.getfixturevalue("mongo")
+    return Stored(MongoConversions(database), MongoOutbox(database))
+
+
+FINISHED = conversion(
+    "c1",
+    state=State.COMPLETED,
+    progress=1.0,
+    filename="Grüße 🎬 'a\"b$c.d.mp4",
+    options=Options(quality=Quality.CBR_320),
+    video=Video(bytes=5 * 2**40, sha256="ab" * 32, duration_s=7200.25),
+    mp3=Mp3(
+        bytes=3 * 2**31, sha256="cd" * 32, duration_s=7200.1, bit_rate_bps=320_000, sample_rate_hz=48_000, channels=2
+    ),
+    attempts=2,
+    created_at=NOW + timedelta(milliseconds=1),
+    updated_at=NOW + timedelta(milliseconds=999),
+    completed_at=NOW + timedelta(days=1),
+    expires_at=NOW + timedelta(days=30),
+)
+FAILED = conversion("c1", state=State.FAILED, error=Failure(type="no-audio-track", title="No sound", detail="$x.y"))
+
+
+@pytest.mark.parametrize("kept", [conversion("c1"), FINISHED, FAILED], ids=["new", "finished", "failed"])
+def test_a_conversion_comes_back_as_it_was_added(stored, kept):
+    """Every field and its type: terabytes, milliseconds with their zone, names that a database may find odd."""
+    stored.conversions.add(kept, [])
+
+    assert stored.conversions.get("c1") == kept
+
+
+@pytest.mark.parametrize("conversion_id", ["c2", "", "C1", "c1 ", "c", "\x00"])
+def test_what_was_not_added_is_missing(stored, conversion_id):
+    stored.conversions.add(conversion("c1"), [])
+
+    with pytest.raises(ConversionMissing):
+        stored.conversions.get(conversion_id)
+
+
+def test_a_conversion_is_added_with_the_events_it_owes(stored):
+    """One write: there is no moment at which it is accepted and owes nothing."""
+    owed = [event(), event()]
+
+    stored.conversions.add(conversion(), owed)
+
+    assert stored.outbox.owed(10) == owed
+
+
+def test_a_conversion_may_owe_nothing(stored):
+    stored.conversions.add(conversion(), [])
+
+    assert stored.outbox.owed(10) == []

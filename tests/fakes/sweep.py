@@ -1,0 +1,72 @@
+"""Fakes of the ports in functions.sweep."""
+
+from datetime import datetime, timedelta
+
+import msgspec
+
+from functions.shared.clock import Clock
+from functions.shared.conversions import State
+from functions.shared.events import Event
+from functions.sweep.stalled import Announce
+from tests.fakes.shared import FakeDatabase, Record
+
+
+class FakeStalledConversions:
+    def __init__(self, database: FakeDatabase, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def reclaim(self, limit: int, announce: Announce) -> list[Event]:
+        now = self._clock()
+        found = [
+            record
+            for record in self._in_state(State.CONVERTING)
+            if record.lease_until is None or record.lease_until <= now
+        ]
+        for record in found[:limit]:
+            record.fence += 1
+            record.lease_until = None
+            record.conversion = msgspec.structs.replace(record.conversion, state=State.QUEUED, progress=0.0)
+        return [self._announce(record, announce) for record in found[:limit]]
+
+    def reannounce(self, limit: int, announce: Announce, after: timedelta) -> list[Event]:
+        until = self._clock() - after
+        found = [
+            record
+            for record in self._in_state(State.QUEUED)
+            if not record.owed and record.conversion.updated_at <= until
+        ]
+        return [self._announce(record, announce) for record in found[:limit]]
+
+    def _in_state(self, state: State) -> list[Record]:
+        records = (r for r in self._database.records.values() if r.conversion.state is state and not r.deleted)
+        return sorted(records, key=lambda record: record.conversion.updated_at)
+
+    def _announce(self, record: Record, announce: Announce) -> Event:
+        event = announce(record.conversion.id)
+        record.owed.append(event)
+        record.conversion = msgspec.structs.replace(record.conversion, updated_at=self._clock())
+        return event
+
+
+class FakeTombstones:
+    """A deleted record's time of death is `extra["deleted_at"]`."""
+
+    def __init__(self, database: FakeDatabase, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def unpurged(self, limit: int, after: timedelta) -> list[str]:
+        until = self._clock() - after
+        found = [
+            (deleted_at, record.conversion.id)
+            for record in self._database.records.values()
+            if isinstance(deleted_at := record.extra.get("deleted_at"), datetime)
+            and deleted_at <= until
+            and "purged_at" not in record.extra
+        ]
+        return [conversion_id for _, conversion_id in sorted(found)][:limit]
+
+    def mark_purged(self, conversion_id: str) -> None:
+        if conversion_id in self._database.records:
+            self._database.records[conversion_id].extra["purged_at"] = self._clock()

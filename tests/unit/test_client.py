@@ -1,0 +1,413 @@
+"""The client, against a transport that answers as the service does."""
+
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+
+from video2mp3 import ApiError, Client, ClientError, Conversion, Quality, State, TookTooLong, Unreachable
+
+URL = "http://service"
+
+
+def conversion_json(conversion_id: str = "c1", **changes: object) -> dict[str, object]:
+    return {
+        "id": conversion_id,
+        "state": "queued",
+        "progress": 0.0,
+        "filename": "movie.mp4",
+        "options": {"quality": "v2"},
+        "video": {"bytes": 3, "sha256": "00", "duration_s": None},
+        "mp3": None,
+        "error": None,
+        "attempts": 0,
+        "created_at": "2026-01-01T12:00:00Z",
+        "updated_at": "2026-01-01T12:00:00.250Z",
+        "completed_at": None,
+        "expires_at": None,
+        "a_field_of_the_future": 1,
+        **changes,
+    }
+
+
+def problem(status: int, code: str, **more: object) -> httpx.Response:
+    body = {"type": f"/problems/{code}", "title": "Refused", "status": status, "detail": "Do better.", **more}
+    return httpx.Response(status, json=body, headers={"X-Request-Id": "r1"})
+
+
+class Service:
+    """Answers `METHOD /path` as it was told, and keeps the requests. Several answers are given one after the other."""
+
+    def __init__(self) -> None:
+        self.requests: list[httpx.Request] = []
+        self._answers: dict[str, list[httpx.Response | Exception]] = {}
+
+    def on(self, what: str, *answers: httpx.Response | Exception) -> None:
+        self._answers[what] = list(answers)
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        request.read()
+        self.requests.append(request)
+        answers = self._answers[f"{request.method} {request.url.path}"]
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    @property
+    def asked(self) -> list[str]:
+        return [f"{request.method} {request.url.path}" for request in self.requests]
+
+
+@pytest.fixture
+def service():
+    service = Service()
+    service.on("POST /v1/auth/login", httpx.Response(200, json=tokens("1")))
+    return service
+
+
+@pytest.fixture
+def client(service, monkeypatch):
+    monkeypatch.setattr("video2mp3.client.time.sleep", lambda _: None)
+    with Client(URL, transport=httpx.MockTransport(service)) as client:
+        yield client
+
+
+@pytest.fixture
+def video(tmp_path):
+    path = tmp_path / "My movie.mp4"
+    path.write_bytes(b"not really" * 20_000)
+    return path
+
+
+def tokens(number: str) -> dict[str, object]:
+    return {
+        "access_token": f"access{number}",
+        "token_type": "Bearer",
+        "expires_in": 900,
+        "refresh_token": f"refresh{number}",
+        "refresh_expires_in": 9000,
+    }
+
+
+def test_registering_answers_the_user(service, client):
+    """A program has to know what it made."""
+    user = {"id": "u1", "email": "a@example.com", "created_at": "2026-01-01T12:00:00Z"}
+    service.on("POST /v1/auth/register", httpx.Response(201, json=user))
+
+    assert client.register("a@example.com", "secret").id == "u1"
+    assert json.loads(service.requests[0].content) == {"email": "a@example.com", "password": "secret"}
+
+
+def test_calls_after_a_login_carry_the_access_token(service, client):
+    """Without it every guarded route refuses."""
+    service.on("GET /v1/conversions/c1", httpx.Response(200, json=conversion_json()))
+
+    client.login("a@example.com", "secret")
+    client.conversion("c1")
+
+    assert "Authorization" not in service.requests[0].headers
+    assert service.requests[1].headers["Authorization"] == "Bearer access1"
+
+
+def test_a_token_that_ran_out_is_refreshed_and_the_call_made_again(service, client):
+    """An access token lasts minutes, an upload may last longer; nobody should have to log in again."""
+    service.on("POST /v1/auth/refresh", httpx.Response(200, json=tokens("2")))
+    service.on("GET /v1/conversions/c1", problem(401, "invalid-token"), httpx.Response(200, json=conversion_json()))
+    client.login("a@example.com", "secret")
+
+    assert client.conversion("c1").id == "c1"
+    assert json.loads(service.requests[2].content) == {"refresh_token": "refresh1"}
+    assert service.requests[3].headers["Authorization"] == "Bearer access2"
+
+
+def test_an_upload_whose_token_ran_out_is_sent_again_whole(service, client, video):
+    """The first try has read the file to its end: the second must not send the rest, which is nothing."""
+    service.on("POST /v1/auth/refresh", httpx.Response(200, json=tokens("2")))
+    service.on("POST /v1/conversions", problem(401, "invalid-token"), httpx.Response(202, json=conversion_json()))
+    client.login("a@example.com", "secret")
+
+    client.upload(video)
+
+    assert video.read_bytes() in service.requests[-1].content
+
+
+def test_a_token_is_refreshed_once_and_no_more(service, client):
+    """If a new token is refused too, asking for ever newer ones helps nobody."""
+    service.on("POST /v1/auth/refresh", httpx.Response(200, json=tokens("2")))
+    service.on("GET /v1/conversions/c1", problem(401, "invalid-token"))
+    client.login("a@example.com", "secret")
+
+    with pytest.raises(ApiError, match="Do better"):
+        client.conversion("c1")
+
+    assert service.asked.count("POST /v1/auth/refresh") == 1
+
+
+def test_a_refused_refresh_is_told_and_ends_the_session(service, client):
+    """The person has to log in again, and the error must say so rather than loop."""
+    service.on("POST /v1/auth/refresh", problem(401, "invalid-token"))
+    service.on("GET /v1/auth/me", problem(401, "invalid-token"))
+    client.login("a@example.com", "secret")
+
+    with pytest.raises(ApiError) as refused:
+        client.me()
+
+    assert refused.value.code == "invalid-token"
+    assert service.asked == ["POST /v1/auth/login", "GET /v1/auth/me", "POST /v1/auth/refresh"]
+
+
+def test_a_refresh_that_did_not_get_through_can_be_tried_again(service, client):
+    """A network that fails for a second must not log anybody out."""
+    service.on("POST /v1/auth/refresh", httpx.ConnectError("down"), httpx.Response(200, json=tokens("2")))
+    service.on(
+        "GET /v1/conversions/c1",
+        problem(401, "invalid-token"),
+        problem(401, "invalid-token"),
+        httpx.Response(200, json=conversion_json()),
+    )
+    client.login("a@example.com", "secret")
+
+    with pytest.raises(Unreachable):
+        client.conversion("c1")
+
+    assert client.conversion("c1").id == "c1"
+
+
+def test_a_wrong_password_is_not_refreshed(service, client):
+    """A 401 to a login is about the password, and there is no token to refresh."""
+    service.on("POST /v1/auth/login", problem(401, "wrong-credentials"))
+
+    with pytest.raises(ApiError) as refused:
+        client.login("a@example.com", "wrong")
+
+    assert refused.value.code == "wrong-credentials"
+    assert service.asked == ["POST /v1/auth/login"]
+
+
+def test_an_upload_sends_the_options_before_the_video(service, client, video):
+    """The service reads the body as a stream, and can refuse a wrong option before a gigabyte has arrived."""
+    service.on("POST /v1/conversions", httpx.Response(202, json=conversion_json()))
+
+    conversion = client.upload(video, quality=Quality.CBR_192)
+
+    body = service.requests[0].content
+    assert conversion == Conversion.from_json(conversion_json())
+    assert body.index(b'name="quality"\r\n\r\n192\r\n') < body.index(b'name="video"; filename="My movie.mp4"')
+    assert video.read_bytes() in body
+
+
+def test_an_upload_tells_how_far_it_is(service, client, video):
+    """Large videos take minutes, and a person wants to see that something happens."""
+    service.on("POST /v1/conversions", httpx.Response(202, json=conversion_json()))
+    seen: list[tuple[int, int]] = []
+
+    client.upload(video, on_bytes=lambda sent, size: seen.append((sent, size)))
+
+    sent = [sent for sent, _ in seen]
+    assert len(set(sent)) > 2
+    assert sent == sorted(sent)
+    assert seen[-1] == (200_000, 200_000)
+
+
+def test_a_missing_video_is_told_before_anything_is_sent(service, client, tmp_path):
+    """The usual error of the language, which names the file."""
+    with pytest.raises(FileNotFoundError, match=r"gone\.mp4"):
+        client.upload(tmp_path / "gone.mp4")
+
+    assert service.requests == []
+
+
+def test_waiting_shows_the_progress_and_answers_the_end(service, client):
+    """The end may be a failure: the caller looks at the state."""
+    failure = {"type": "no-audio-track", "title": "No sound", "detail": "The video has no soundtrack."}
+    service.on(
+        "GET /v1/conversions/c1",
+        httpx.Response(200, json=conversion_json()),
+        httpx.Response(200, json=conversion_json(state="converting", progress=0.5)),
+        httpx.Response(200, json=conversion_json(state="failed", error=failure)),
+    )
+    seen: list[float] = []
+
+    ended = client.wait("c1", on_progress=lambda conversion: seen.append(conversion.progress))
+
+    assert ended.state is State.FAILED
+    assert ended.error is not None
+    assert ended.error.type == "no-audio-track"
+    assert seen == [0.0, 0.5, 0.0]
+
+
+def test_waiting_bears_a_service_that_is_away_for_a_moment(service, client):
+    """A gateway that is started again must not end a program that waits for an hour's conversion."""
+    service.on(
+        "GET /v1/conversions/c1",
+        httpx.ConnectError("refused"),
+        problem(503, "unavailable"),
+        httpx.Response(200, json=conversion_json(state="cancelled")),
+    )
+
+    assert client.wait("c1").state is State.CANCELLED
+
+
+def test_waiting_does_not_bear_a_service_that_stays_away(service, client, monkeypatch):
+    """Otherwise a program would hang for ever without a word."""
+    monkeypatch.setattr("video2mp3.client._PATIENCE_S", 0)
+    service.on("GET /v1/conversions/c1", httpx.ConnectError("refused"))
+
+    with pytest.raises(Unreachable, match=r"http://service/? does not answer: refused"):
+        client.wait("c1")
+
+
+def test_waiting_ends_when_the_time_is_over(service, client):
+    """A program may have better things to do."""
+    service.on("GET /v1/conversions/c1", httpx.Response(200, json=conversion_json()))
+
+    with pytest.raises(TookTooLong, match="goes on"):
+        client.wait("c1", timeout_s=0)
+
+
+def test_waiting_for_what_is_not_there_ends_at_once(service, client):
+    """A refusal will not turn into an answer."""
+    service.on("GET /v1/conversions/c1", problem(404, "not-found"))
+
+    with pytest.raises(ApiError) as refused:
+        client.wait("c1")
+
+    assert (refused.value.status, refused.value.request_id) == (404, "r1")
+
+
+def test_a_list_is_fetched_page_by_page(service, client):
+    """A person may have more conversions than one answer holds."""
+    service.on(
+        "GET /v1/conversions",
+        httpx.Response(200, json={"items": [conversion_json("c3"), conversion_json("c2")], "next_cursor": "after c2"}),
+        httpx.Response(200, json={"items": [conversion_json("c1")], "next_cursor": None}),
+    )
+
+    ids = [conversion.id for conversion in client.conversions(state=State.QUEUED)]
+
+    assert ids == ["c3", "c2", "c1"]
+    assert [dict(request.url.params) for request in service.requests] == [
+        {"state": "queued"},
+        {"state": "queued", "cursor": "after c2"},
+    ]
+
+
+def test_an_mp3_is_saved_whole(service, client, tmp_path):
+    """What was there from an earlier try is replaced, and nothing else is left behind."""
+    service.on("GET /v1/conversions/c1/mp3", httpx.Response(200, content=b"new mp3"))
+    target = tmp_path / "movie.mp3"
+    target.write_bytes(b"old mp3")
+
+    client.save("c1", target)
+
+    assert target.read_bytes() == b"new mp3"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_an_mp3_that_breaks_off_is_not_saved(service, client, tmp_path):
+    """Half an MP3 under its final name would look like a whole one."""
+
+    class BreaksOff(httpx.SyncByteStream):
+        def __iter__(self):
+            yield b"half an "
+            raise httpx.RemoteProtocolError("closed early")
+
+    service.on("GET /v1/conversions/c1/mp3", httpx.Response(200, stream=BreaksOff()))
+    target = tmp_path / "movie.mp3"
+    target.write_bytes(b"old mp3")
+
+    with pytest.raises(Unreachable, match="closed early"):
+        client.save("c1", target)
+
+    assert target.read_bytes() == b"old mp3"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_an_mp3_that_is_not_ready_is_not_saved(service, client, tmp_path):
+    """The problem must not be written into the file."""
+    service.on("GET /v1/conversions/c1/mp3", problem(409, "not-ready"))
+
+    with pytest.raises(ApiError) as refused:
+        client.save("c1", tmp_path / "movie.mp3")
+
+    assert refused.value.code == "not-ready"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_deleting_retrying_and_linking_call_their_routes(service, client):
+    """The small calls of the API's table."""
+    link = {"url": "http://service/v1/downloads/t", "expires_at": "2026-01-04T12:00:00Z"}
+    service.on("DELETE /v1/conversions/c1", httpx.Response(204))
+    service.on("POST /v1/conversions/c1/retry", httpx.Response(202, json=conversion_json()))
+    service.on("POST /v1/conversions/c1/link", httpx.Response(201, json=link))
+
+    client.delete("c1")
+
+    assert client.retry("c1").state is State.QUEUED
+    assert client.link("c1", ttl_s=60).url == link["url"]
+    assert json.loads(service.requests[-1].content) == {"ttl_seconds": 60}
+
+
+def test_logging_out_forgets_the_tokens(service, client):
+    """Both tokens are dead by then, so sending them only confuses."""
+    service.on("POST /v1/auth/logout", httpx.Response(204))
+    service.on("GET /v1/auth/me", problem(401, "invalid-token"))
+    client.login("a@example.com", "secret")
+
+    client.logout()
+
+    with pytest.raises(ApiError):
+        client.me()
+    assert "Authorization" not in service.requests[-1].headers
+
+
+def test_an_id_cannot_lead_to_another_route(service, client):
+    """Ids come from people's scripts, and a slash in one must not change what is deleted."""
+    service.on("DELETE /v1/conversions/../auth", problem(404, "not-found"))
+
+    with pytest.raises(ApiError):
+        client.delete("../auth")
+
+    assert service.requests[0].url.raw_path == b"/v1/conversions/..%2Fauth"
+
+
+def test_an_error_names_the_fields_that_are_wrong(service, client):
+    """The sentence is what a person sees."""
+    service.on(
+        "POST /v1/auth/register",
+        problem(422, "invalid-input", errors=[{"field": "email", "message": "is not an address"}]),
+    )
+
+    with pytest.raises(ApiError) as refused:
+        client.register("nonsense", "secret")
+
+    assert str(refused.value) == "Refused. Do better. email: is not an address."
+    assert refused.value.errors[0].field == "email"
+
+
+@pytest.mark.parametrize("body", [b"<html>Bad gateway</html>", b"[]", b""])
+def test_an_error_that_is_not_ours_is_told_all_the_same(service, client, body):
+    """A proxy in between answers in its own way."""
+    service.on("GET /v1/auth/me", httpx.Response(502, content=body))
+
+    with pytest.raises(ApiError, match="The service answered 502") as refused:
+        client.me()
+
+    assert refused.value.code == "unknown"
+
+
+def test_an_address_that_is_none_is_told():
+    """A typing mistake in the URL is not a bug of the client."""
+    with Client("nonsense") as client, pytest.raises(ClientError, match="nonsense"):
+        client.login("a@example.com", "secret")
+
+
+def test_an_answer_without_content_length_is_fine(service, client, tmp_path):
+    """The gateway may send an MP3 in chunks."""
+    service.on("GET /v1/conversions/c1/mp3", httpx.Response(200, content=iter([b"a" * 70_000, b"b"])))
+
+    client.save("c1", tmp_path / "movie.mp3")
+
+    assert Path(tmp_path / "movie.mp3").stat().st_size == 70_001

@@ -1,0 +1,119 @@
+"""Stored files, which the gateway streams in the place of a function."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from functions.shared.files import CHUNK_BYTES
+from functions.shared.problems import Unavailable
+from infra.gateway.exchange import BrokenOff
+from tests.fakes.gateway import MP3, TOKEN, FakeFunctions, assert_problem, make_gateway, send
+from tests.fakes.shared import FakeFiles
+
+
+def stored_answer(start: int, end: int, file_id: str = "f", bucket: str = "mp3s") -> dict[str, Any]:
+    headers = {"Content-Type": "audio/mpeg", "X-Stored-File": f"{bucket}/{file_id};{start}-{end}"}
+    return {"statusCode": 206, "headers": headers, "body": ""}
+
+
+CONTENT = bytes(range(256)) * (CHUNK_BYTES // 256) * 3 + b"the end"
+
+
+@pytest.fixture
+def files() -> FakeFiles:
+    files = FakeFiles()
+    files.put("f", [CONTENT])
+    return files
+
+
+@pytest.mark.parametrize(
+    ("start", "end"), [(0, len(CONTENT)), (0, 1), (5, 5), (CHUNK_BYTES, 2 * CHUNK_BYTES), (77, len(CONTENT) - 3)]
+)
+def test_a_stored_file_is_streamed_where_the_function_names_it(files: FakeFiles, start: int, end: int):
+    """So an MP3 of any size passes a door that takes 6 MB, and the client never sees how."""
+    answer = send(make_gateway(FakeFunctions(stored_answer(start, end)), files=files), "GET", MP3, headers=TOKEN)
+
+    assert answer.status_code == 206
+    assert answer.content == CONTENT[start:end]
+    assert answer.headers["content-length"] == str(end - start)
+    assert "x-stored-file" not in answer.headers
+
+
+def test_a_stored_file_is_never_held_in_memory(files: FakeFiles):
+    """It is read part by part, and read on only when the client has taken what was read."""
+    read: list[int] = []
+    sent: list[int] = []
+
+    class Slow(FakeFiles):
+        def read(self, file_id: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+            for number in range(8):
+                read.append(number)
+                yield bytes([number]) * CHUNK_BYTES
+
+    gateway = make_gateway(FakeFunctions(stored_answer(0, 8 * CHUNK_BYTES)), files=Slow())
+
+    async def watch(scope: Any, receive: Any, send_on: Any) -> None:
+        async def counted(message: Any) -> None:
+            if message.get("body"):
+                sent.append(len(message["body"]))
+                assert len(read) - sum(sent) / CHUNK_BYTES <= 2
+            await send_on(message)
+
+        await gateway(scope, receive, counted)
+
+    assert len(send(watch, "GET", MP3, headers=TOKEN).content) == 8 * CHUNK_BYTES
+
+
+@pytest.mark.parametrize(
+    ("problem", "answer"),
+    [
+        ("storage-corrupt", stored_answer(0, 9, file_id="gone")),
+        ("internal", stored_answer(0, 9, bucket="videos")),
+    ],
+)
+def test_a_file_that_cannot_be_begun_is_a_problem(files: FakeFiles, problem: str, answer: Any):
+    """Before the first byte is sent there is still time to say so."""
+    assert_problem(send(make_gateway(FakeFunctions(answer), files=files), "GET", MP3, headers=TOKEN), problem)
+
+
+def test_a_storage_that_is_down_is_a_503():
+    """The same request may work a little later, so a client may try again."""
+
+    class Down(FakeFiles):
+        def read(self, file_id: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+            raise Unavailable("The storage")
+
+    answer = send(make_gateway(FakeFunctions(stored_answer(0, 9)), files=Down()), "GET", MP3, headers=TOKEN)
+
+    assert_problem(answer, "unavailable")
+
+
+class Failing(FakeFiles):
+    def read(self, file_id: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        yield CONTENT[:CHUNK_BYTES]
+        raise Unavailable("The storage")
+
+
+@pytest.mark.parametrize("damage", ["short", "changed", "unavailable"])
+def test_a_file_that_fails_on_the_way_is_broken_off(files: FakeFiles, damage: str):
+    """The last bytes are held back until the file is known to be whole, so nobody takes a damaged one for whole."""
+    if damage == "short":
+        files.contents["f"] = CONTENT[:-1]
+    elif damage == "changed":
+        files.contents["f"] = CONTENT[:-1] + b"!"
+    else:
+        files = Failing()
+    gateway = make_gateway(FakeFunctions(stored_answer(0, len(CONTENT))), files=files)
+    sent = bytearray()
+
+    async def watch(scope: Any, receive: Any, send_on: Any) -> None:
+        async def counted(message: Any) -> None:
+            sent.extend(message.get("body", b""))
+            await send_on(message)
+
+        await gateway(scope, receive, counted)
+
+    with pytest.raises(BrokenOff):
+        send(watch, "GET", MP3, headers=TOKEN)
+    assert len(sent) < len(CONTENT)

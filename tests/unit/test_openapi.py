@@ -1,0 +1,230 @@
+"""The API document says what the code does: routes, problems, and the shapes of what is sent."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from chalice.app import Chalice
+
+from functions.auth.app import app as auth_app
+from functions.download.app import app as download_app
+from functions.shared.conversions import Conversion, Failure, Mp3, Options, Owner, Quality, State, Video
+from functions.shared.problems import PROBLEMS, FieldError, InvalidInput
+from functions.upload.app import app as upload_app
+from infra.gateway.limits import MAX_BODY_BYTES
+from infra.template import load_template
+from tests.fakes.gateway import FakeFunctions, make_gateway, send
+
+OPENAPI = Path(__file__).parents[2] / "docs/api/openapi.yaml"
+DOCUMENT: dict[str, Any] = yaml.safe_load(OPENAPI.read_text())
+METHODS = {"get", "head", "post", "put", "patch", "delete", "options"}
+OWN = {(method, path) for method in ("GET", "HEAD") for path in ("/healthz", "/readyz")}
+APPS = {"AuthFunction": auth_app, "UploadFunction": upload_app, "DownloadFunction": download_app}
+
+
+def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, item in DOCUMENT["paths"].items():
+        for method in METHODS & item.keys():
+            yield method.upper(), path, item[method]
+
+
+def resolve(value: Any) -> Any:
+    """Follow a $ref to what it names. Raises KeyError if there is no such thing."""
+    while isinstance(value, dict) and "$ref" in value:
+        place: Any = DOCUMENT
+        for key in value["$ref"].removeprefix("#/").split("/"):
+            place = place[key.replace("~1", "/")]
+        value = place
+    return value
+
+
+def every_value(value: Any) -> Iterator[Any]:
+    yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from every_value(inner)
+
+
+def validate(instance: Any, schema: str) -> None:
+    whole = {"$ref": f"#/components/schemas/{schema}", "components": DOCUMENT["components"]}
+    jsonschema.Draft202012Validator(whole, format_checker=jsonschema.FormatChecker()).validate(instance)
+
+
+def test_every_schema_is_a_json_schema():
+    """OpenAPI 3.1 schemas are JSON Schema 2020-12."""
+    assert DOCUMENT["openapi"].startswith("3.1.")
+    for name, schema in DOCUMENT["components"]["schemas"].items():
+        jsonschema.Draft202012Validator.check_schema(schema)
+        assert schema, name
+
+
+def test_every_reference_leads_somewhere_and_everything_is_referred_to():
+    """A part that nothing names is a part that nobody keeps right."""
+    references = {
+        value["$ref"]
+        for value in every_value(DOCUMENT)
+        if isinstance(value, dict) and isinstance(value.get("$ref"), str)
+    }
+    for reference in references:
+        assert resolve({"$ref": reference}) is not None
+    parts = {
+        f"#/components/{kind}/{name}"
+        for kind, members in DOCUMENT["components"].items()
+        if kind != "securitySchemes"
+        for name in members
+    }
+    assert parts == references
+
+
+def test_every_operation_is_complete():
+    """Generators of clients need an id, the path's parameters, and an answer."""
+    ids = [operation["operationId"] for _, _, operation in operations()]
+    assert len(ids) == len(set(ids))
+    for method, path, operation in operations():
+        given = [
+            resolve(each) for each in (*DOCUMENT["paths"][path].get("parameters", ()), *operation.get("parameters", ()))
+        ]
+        named = {each["name"] for each in given if each["in"] == "path"}
+        assert named == {part[1:-1] for part in path.split("/") if part.startswith("{")}, (method, path)
+        assert operation["summary"]
+        assert operation["responses"]
+        for status, answer in operation["responses"].items():
+            assert status == "default" or 200 <= int(status) < 600
+            assert resolve(answer)["description"]
+
+
+def test_the_document_and_the_template_have_the_same_routes_with_the_same_guards():
+    """Whoever reads one must not be misled about the other."""
+    documented = {
+        (method, path): operation.get("security", DOCUMENT["security"]) for method, path, operation in operations()
+    }
+    routes = {(route.method, route.path): route for route in load_template().routes}
+
+    assert documented.keys() - OWN == routes.keys()
+    assert documented.keys() >= OWN
+    for key, route in routes.items():
+        assert bool(documented[key]) is route.guarded, key
+        assert ("401" in operation_of(*key)["responses"]) >= route.guarded, key
+
+
+def operation_of(method: str, path: str) -> dict[str, Any]:
+    operation: dict[str, Any] = DOCUMENT["paths"][path][method.lower()]
+    return operation
+
+
+@pytest.mark.parametrize(("function", "app"), APPS.items())
+def test_the_template_and_the_functions_have_the_same_routes(function: str, app: Chalice):
+    """A route that only one of them knows would be a 404 on AWS or here."""
+    registered = {(method, path) for path, methods in app.routes.items() for method in methods}
+
+    assert registered == {(route.method, route.path) for route in load_template().routes if route.function == function}
+
+
+def test_every_route_belongs_to_one_of_the_http_functions():
+    """So the test above leaves none out."""
+    assert {route.function for route in load_template().routes} == APPS.keys()
+
+
+def test_every_problem_is_documented_with_its_status_and_title():
+    """Clients decide by the code; one table in the code says what it means."""
+    examples = DOCUMENT["components"]["examples"]
+
+    assert examples.keys() == PROBLEMS.keys()
+    for code, meaning in PROBLEMS.items():
+        value = examples[code]["value"]
+        assert (value["type"], value["title"]) == (f"/problems/{code}", meaning.title)
+        assert value["status"] == meaning.status
+        validate(value, "Problem")
+
+
+def test_a_problem_stands_under_its_status():
+    """A 409 that is shown under 404 would be looked for in the wrong place."""
+    shown = set()
+    for method, path, operation in operations():
+        for status, answer in operation["responses"].items():
+            for code, example in problem_examples(answer):
+                shown.add(code)
+                assert status in {"default", str(example["status"])}, (method, path, code)
+    assert shown == PROBLEMS.keys()
+
+
+def problem_examples(answer: Any) -> Iterator[tuple[str, Any]]:
+    content = resolve(answer).get("content", {}).get("application/problem+json", {})
+    for code, example in content.get("examples", {}).items():
+        yield code, resolve(example)["value"]
+
+
+def test_the_limit_of_a_body_is_the_gateways():
+    """The number stands in three places, and is computed in one."""
+    assert f"{MAX_BODY_BYTES:,} bytes" in operation_of("POST", "/v1/conversions")["description"]
+    assert str(MAX_BODY_BYTES) in DOCUMENT["components"]["examples"]["too-large"]["value"]["detail"]
+
+
+def test_a_conversion_is_as_documented():
+    """In its fullest and in its emptiest form; the owner must not show."""
+    now = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    empty = Conversion(
+        id="c1",
+        owner=Owner("u1", "ada@example.org"),
+        state=State.QUEUED,
+        progress=0,
+        filename="a.mp4",
+        options=Options(),
+        video=Video(1, "0" * 64),
+        mp3=None,
+        error=None,
+        attempts=0,
+        created_at=now,
+        updated_at=now,
+    )
+    mp3 = Mp3(bytes=1, sha256="0" * 64, duration_s=5.31, bit_rate_bps=128_000, sample_rate_hz=48_000, channels=2)
+    full = Conversion(
+        id="c1",
+        owner=Owner("u1", "ada@example.org"),
+        state=State.COMPLETED,
+        progress=1,
+        filename="a.mp4",
+        options=Options(),
+        video=Video(1, "0" * 64, 5.31),
+        mp3=mp3,
+        error=Failure("no-audio-track", "No sound", "There is no sound in it."),
+        attempts=1,
+        created_at=now,
+        updated_at=now,
+        completed_at=now,
+        expires_at=now,
+    )
+
+    for conversion in (empty, full):
+        validate(json.loads(conversion.to_json()), "Conversion")
+
+
+def test_states_and_qualities_are_the_codes():
+    """An enum that lags behind makes clients refuse what the service gives."""
+    schemas = DOCUMENT["components"]["schemas"]
+
+    assert schemas["State"]["enum"] == list(State)
+    assert schemas["Quality"]["enum"] == list(Quality)
+    assert schemas["Quality"]["default"] == Options().quality
+
+
+def test_a_problem_with_fields_is_as_documented():
+    """Forms show each message at its field."""
+    validate(json.loads(InvalidInput(FieldError("email", "Write it like name@example.com.")).to_json()), "Problem")
+
+
+def test_health_is_as_documented():
+    """Monitoring reads it."""
+
+    def down() -> None:
+        raise OSError
+
+    checks = {"postgres": down, "mongodb": lambda: None, "rabbitmq": lambda: None}
+    gateway = make_gateway(FakeFunctions(), checks=checks)
+
+    validate(send(gateway, "GET", "/healthz").json(), "Health")
+    validate(send(gateway, "GET", "/readyz").json(), "Readiness")

@@ -1,0 +1,255 @@
+"""sweep, called as EventBridge calls it every minute."""
+
+import io
+import itertools
+import json
+import uuid
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aws_lambda_powertools import Logger
+
+from functions.shared.conversions import Conversion, State
+from functions.shared.events import Event, EventName
+from functions.shared.settings import InvalidSettings
+from functions.sweep import app
+from functions.sweep.sweep import PURGE_AFTER, RELAY_AFTER, Deps, SweepFailed
+from tests.conversions import NOW, conversion
+from tests.fakes.shared import FakeClock, FakeDatabase, FakeEvents, FakeFiles, FakeOutbox, Record
+from tests.fakes.sweep import FakeStalledConversions, FakeTombstones
+
+# https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-rule-schedule.html
+SCHEDULED: dict[str, Any] = {
+    "version": "0",
+    "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
+    "detail-type": "Scheduled Event",
+    "source": "aws.events",
+    "account": "123456789012",
+    "time": "2026-01-01T12:00:00Z",
+    "region": "eu-central-1",
+    "resources": ["arn:aws:events:eu-central-1:123456789012:rule/every-minute"],
+    "detail": {},
+}
+CONTEXT = SimpleNamespace(aws_request_id="request-1")
+NOTHING = {"published": 0, "reclaimed": 0, "reannounced": 0, "purged": 0}
+
+
+@dataclass
+class World:
+    """What sweep works with, in memory."""
+
+    database: FakeDatabase
+    clock: FakeClock
+    events: FakeEvents
+    videos: FakeFiles
+    mp3s: FakeFiles
+    deps: Deps
+    log: io.StringIO
+
+    def holds(self, conversion: Conversion, *owed: Event, **record: Any) -> Record:
+        kept = Record(conversion, list(owed), **record)
+        self.database.records[conversion.id] = kept
+        return kept
+
+    def sweeps(self) -> dict[str, int]:
+        return app.create_handler(lambda: self.deps)(SCHEDULED, CONTEXT)
+
+    def logged(self, message: str) -> dict[str, Any]:
+        lines = [json.loads(line) for line in self.log.getvalue().splitlines()]
+        [line] = [line for line in lines if line["message"] == message]
+        found: dict[str, Any] = line
+        return found
+
+
+@pytest.fixture
+def world() -> World:
+    database, clock, events, videos, mp3s = FakeDatabase(), FakeClock(NOW), FakeEvents(), FakeFiles(), FakeFiles()
+    ids = itertools.count(1)
+    log = io.StringIO()
+    deps = Deps(
+        outbox=FakeOutbox(database),
+        events=events,
+        stalled=FakeStalledConversions(database, clock),
+        tombstones=FakeTombstones(database, clock),
+        videos=videos,
+        mp3s=mp3s,
+        reannounce_after=timedelta(minutes=15),
+        clock=clock,
+        new_id=lambda: f"new-{next(ids)}",
+        # Loggers of the same name share where they write to.
+        logger=Logger(service=f"sweep-{uuid.uuid4()}", stream=log),
+    )
+    return World(database, clock, events, videos, mp3s, deps, log)
+
+
+def test_a_quiet_minute_does_nothing_and_says_so(world):
+    """The counts are what an alarm would look at."""
+    world.holds(conversion())
+
+    assert world.sweeps() == NOTHING
+
+    line = world.logged("swept")
+    assert {name: line[name] for name in NOTHING} == NOTHING
+    assert line["request_id"] == "request-1"
+
+
+def test_what_could_not_be_published_is_published_later(world):
+    """The broker was down when the video was accepted, or upload died a moment too early."""
+    record = world.holds(conversion(), owed())
+    world.clock.advance(seconds=RELAY_AFTER.total_seconds())
+
+    assert world.sweeps() == {**NOTHING, "published": 1}
+
+    assert world.events.published == [owed()]
+    assert record.owed == []
+    assert world.sweeps() == NOTHING
+
+
+def test_what_is_owed_since_just_now_is_left_to_whoever_owes_it(world):
+    """It is being published right now, and twice would be once too many."""
+    record = world.holds(conversion(), owed())
+    world.clock.advance(seconds=1)
+
+    assert world.sweeps() == NOTHING
+
+    assert record.owed == [owed()]
+
+
+def test_while_the_broker_is_down_everything_stays_owed(world):
+    """Nothing is lost; the next run tries again."""
+    record = world.holds(conversion(), owed())
+    world.clock.advance(minutes=1)
+    world.events.down = True
+
+    assert world.sweeps() == NOTHING
+
+    assert record.owed == [owed()]
+    world.events.down = False
+    assert world.sweeps() == {**NOTHING, "published": 1}
+
+
+def test_a_conversion_whose_worker_died_is_announced_at_once(world):
+    """Its owner has waited for the lease already, and should not wait for another run."""
+    record = world.holds(conversion(state=State.CONVERTING, attempts=1), lease_until=NOW - timedelta(seconds=1))
+
+    assert world.sweeps() == {**NOTHING, "reclaimed": 1}
+
+    assert world.events.published == [Event("new-1", EventName.VIDEO_UPLOADED, "c1", NOW)]
+    assert (record.conversion.state, record.conversion.attempts) == (State.QUEUED, 1)
+    assert record.owed == []
+    assert world.logged("reclaimed")["conversion_id"] == "c1"
+    assert world.sweeps() == NOTHING
+
+
+def test_a_reclaimed_conversion_owes_its_event_while_the_broker_is_down(world):
+    """The reclaim is written; only the telling has to wait."""
+    world.holds(conversion(state=State.CONVERTING), lease_until=NOW - timedelta(seconds=1))
+    world.events.down = True
+    assert world.sweeps() == {**NOTHING, "reclaimed": 1}
+
+    world.events.down = False
+    world.clock.advance(minutes=1)
+
+    assert world.sweeps() == {**NOTHING, "published": 1}
+    assert [event.conversion_id for event in world.events.published] == ["c1"]
+
+
+def test_a_conversion_that_nobody_heard_of_is_announced_again(world):
+    """Its message was dead-lettered, and its owner still waits."""
+    world.holds(conversion())
+    world.clock.advance(minutes=15)
+
+    assert world.sweeps() == {**NOTHING, "reannounced": 1}
+
+    assert [(event.event, event.conversion_id) for event in world.events.published] == [("video.uploaded", "c1")]
+    assert world.logged("announced again")["conversion_id"] == "c1"
+    assert world.sweeps() == NOTHING
+
+
+def test_the_files_of_a_deleted_conversion_are_gone_in_the_end(world):
+    """Whoever deletes a video trusts that it is deleted, also if a server died over it."""
+    record = world.holds(conversion(), deleted=True, extra={"deleted_at": NOW})
+    world.videos.put("c1", [b"video"])
+    world.mp3s.put("c1-1", [b"a part, from a worker that died"])
+    world.mp3s.put("c1-2", [b"mp3"])
+    world.mp3s.put("c10-1", [b"another's"])
+    world.clock.advance(seconds=PURGE_AFTER.total_seconds())
+
+    assert world.sweeps() == {**NOTHING, "purged": 1}
+
+    assert world.videos.contents == {}
+    assert list(world.mp3s.contents) == ["c10-1"]
+    assert record.extra["purged_at"] == world.clock()
+    assert world.sweeps() == NOTHING
+
+
+def test_files_of_what_was_not_deleted_are_never_touched(world):
+    """A sweep that deletes too much cannot be undone."""
+    world.holds(conversion(state=State.COMPLETED))
+    world.videos.put("c1", [b"video"])
+    world.mp3s.put("c1-1", [b"mp3"])
+    world.clock.advance(days=365)
+
+    assert world.sweeps() == NOTHING
+
+    assert (list(world.videos.contents), list(world.mp3s.contents)) == (["c1"], ["c1-1"])
+
+
+def test_a_purge_that_fails_is_begun_again(world):
+    """A tombstone counts as purged only once the files are gone."""
+    record = world.holds(conversion(), deleted=True, extra={"deleted_at": NOW})
+    world.clock.advance(minutes=2)
+    whole = world.deps
+    world.deps = replace(whole, mp3s=BrokenFiles())
+    with pytest.raises(SweepFailed):
+        world.sweeps()
+    assert "purged_at" not in record.extra
+
+    world.deps = whole
+
+    assert world.sweeps() == {**NOTHING, "purged": 1}
+
+
+def test_a_rule_that_fails_does_not_stop_the_others(world):
+    """One bad thing must not keep all else undone, and must not go unseen."""
+    world.holds(conversion("c1"), owed())
+    world.holds(conversion("c2"), deleted=True, extra={"deleted_at": NOW})
+    world.clock.advance(minutes=2)
+    world.deps = replace(world.deps, stalled=BrokenStalledConversions())
+
+    with pytest.raises(SweepFailed, match="reannounced, reclaimed"):
+        world.sweeps()
+
+    assert world.events.published == [owed()]
+    assert "purged_at" in world.database.records["c2"].extra
+    assert (world.logged("swept")["published"], world.logged("swept")["purged"]) == (1, 1)
+    assert "the storage is on fire" in world.log.getvalue()
+
+
+def test_without_settings_the_first_call_says_which_is_missing(monkeypatch):
+    """Importing the function must not fail; calling it must say what to do."""
+    monkeypatch.setenv("MONGODB_URL", "mongodb://127.0.0.1:1")
+    monkeypatch.delenv("AMQP_URL", raising=False)
+
+    with pytest.raises(InvalidSettings, match="AMQP_URL is not set"):
+        app.handler(SCHEDULED, CONTEXT)
+
+
+def owed() -> Event:
+    return Event("e1", EventName.VIDEO_UPLOADED, "c1", NOW)
+
+
+class BrokenFiles(FakeFiles):
+    def ids(self, prefix: str) -> list[str]:
+        raise OSError("the storage is on fire")
+
+
+class BrokenStalledConversions:
+    def reclaim(self, limit, announce):
+        raise OSError("the storage is on fire")
+
+    def reannounce(self, limit, announce, after):
+        raise OSError("the storage is on fire")
