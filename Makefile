@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run demo test check lock clean
+.PHONY: help setup setup-dev run demo test check bench lock clean
 
 # The video that `make demo` converts. If it is not there, the name means the clip that comes with the project.
 VIDEO ?= bigbuckbunny.mp4
@@ -37,6 +37,9 @@ check: setup-dev ## Check style, types, imports and template.yaml
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 	@.venv/bin/cfn-lint template.yaml
+
+bench: setup-dev ## Measure conversions beside plain ffmpeg
+	@$(PYTHON_HERE) -m benchmarks
 
 lock: ## Choose the newest versions of all dependencies, and write them down in requirements/
 	@infra/local/lock.sh

@@ -5,6 +5,7 @@ there already is left alone, so it can run before each start, and in several pla
 """
 
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Mapping
@@ -41,6 +42,8 @@ class NotPrepared(Exception):
 
 def main() -> int:
     """Return the exit code."""
+    # We say what it would say, and in fewer words.
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
     try:
         settings = from_env(Settings, os.environ)
         check_settings(load_template(), os.environ)
@@ -87,7 +90,9 @@ def _prepare_postgres(url: str) -> None:
 
 def _prepare_mongodb(url: str) -> None:
     try:
-        ensure_indexes(connect_mongo(url))
+        database = connect_mongo(url)
+        with database.client:
+            ensure_indexes(database)
     except (pymongo.errors.ConfigurationError, ValueError) as error:
         raise NotPrepared("MONGODB_URL cannot be used.", "Write it as mongodb://user:password@host/name.") from error
     except pymongo.errors.PyMongoError as error:

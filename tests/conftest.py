@@ -1,5 +1,6 @@
 """Fixtures that any test can ask for. The servers start when the first test asks, and are real."""
 
+import shutil
 import uuid
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -23,8 +24,10 @@ pytest_plugins = ["tests.media"]
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerUrls]:
     """PostgreSQL, MongoDB and RabbitMQ: ours, or those that POSTGRES_URL, MONGODB_URL and AMQP_URL name."""
-    with running_servers(tmp_path_factory.mktemp("servers")) as urls:
+    folder = tmp_path_factory.mktemp("servers")
+    with running_servers(folder) as urls:
         yield urls
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

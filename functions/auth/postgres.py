@@ -1,5 +1,6 @@
 """Users and sessions in PostgreSQL. The tables are made by infra/postgres."""
 
+import atexit
 import contextlib
 from collections.abc import Iterator
 from datetime import datetime
@@ -52,7 +53,7 @@ def connect_postgres(url: str, *, timeout_s: float = 5) -> Pool:
     """
     # The pool says why it cannot connect: in our form, too.
     get_logger("psycopg.pool").setLevel("WARNING")
-    return ConnectionPool(
+    pool = ConnectionPool(
         url,
         connection_class=_Connection,
         kwargs={
@@ -72,6 +73,9 @@ def connect_postgres(url: str, *, timeout_s: float = 5) -> Pool:
         name="auth",
         open=True,
     )
+    # From Python 3.13 on, an open pool holds up the end of the process: https://github.com/psycopg/psycopg/issues/954
+    atexit.register(pool.close, timeout=1)
+    return pool
 
 
 @contextlib.contextmanager

@@ -14,7 +14,8 @@ _BIT_RATES_KBPS = {
 _SAMPLE_RATES_HZ = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
 _TAGS: Mapping[str, Callable[..., Frame]] = {"title": TIT2, "artist": TPE1, "album": TALB, "date": TDRC}
 _TAG_MAX_CHARACTERS = 500
-_XING_HAS_FRAME_COUNT = 1
+# Frames, bytes, table of contents and quality: then LAME's part begins 120 bytes after the word Xing.
+_XING_HAS_ALL = 0x0F
 
 
 class BrokenMp3(Exception):
@@ -22,7 +23,7 @@ class BrokenMp3(Exception):
 
 
 class Mp3Facts(NamedTuple):
-    """What the frames say. `bit_rate_bps` is the average; `duration_s` leaves out the Xing frame."""
+    """What the frames say. `bit_rate_bps` is the average; `duration_s` leaves out what the encoder padded with."""
 
     duration_s: float
     bit_rate_bps: int
@@ -52,7 +53,7 @@ def read_mp3(mp3: BinaryIO) -> Mp3Facts:
         raise BrokenMp3("The file is empty.")
     with mmap.mmap(mp3.fileno(), 0, access=mmap.ACCESS_READ) as data:
         first = _frame(data, 0)
-        declared = _xing_frames(data, first)
+        declared, padding = _xing(data, first)
         position, frames, samples = first.bytes, 0, 0
         while position < len(data):
             frame = _frame(data, position)
@@ -63,8 +64,8 @@ def read_mp3(mp3: BinaryIO) -> Mp3Facts:
             raise BrokenMp3("The last frame is cut off.")
         if frames != declared:
             raise BrokenMp3(f"The Xing header counts {declared} frames, there are {frames}.")
-        duration_s = samples / first.sample_rate_hz
-        bit_rate = round((len(data) - first.bytes) * 8 / duration_s) if frames else 0
+        duration_s = max(samples - padding, 0) / first.sample_rate_hz
+        bit_rate = round((len(data) - first.bytes) * 8 * first.sample_rate_hz / samples) if samples else 0
     return Mp3Facts(duration_s, bit_rate, first.sample_rate_hz, first.channels)
 
 
@@ -106,12 +107,17 @@ def _frame(data: mmap.mmap, position: int) -> _Frame:
     return _Frame(samples // 8 * kbps * 1000 // hertz + padding, samples, hertz, 1 if mono else 2, side_info)
 
 
-def _xing_frames(data: mmap.mmap, first: _Frame) -> int:
+def _xing(data: mmap.mmap, first: _Frame) -> tuple[int, int]:
+    """Return how many frames the Xing header counts, and how many samples LAME's part of it calls padding.
+
+    The layout of that part: http://gabriel.mp3-tech.org/mp3infotag.html
+    """
     at = 4 + first.side_info_bytes
-    header = data[at : at + 12]
-    if header[:4] not in (b"Xing", b"Info") or not header[7] & _XING_HAS_FRAME_COUNT:
+    header = data[at : at + 156]
+    if header[:4] not in (b"Xing", b"Info") or len(header) < 156 or header[7] != _XING_HAS_ALL:
         raise BrokenMp3("There is no Xing header.")
-    return int.from_bytes(header[8:12], "big")
+    delay_and_padding = int.from_bytes(header[141:144], "big")
+    return int.from_bytes(header[8:12], "big"), (delay_and_padding >> 12) + (delay_and_padding & 0xFFF)
 
 
 def _clean(value: str) -> str:

@@ -36,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     stopping = Stopping()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: stopping.set())
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # `nohup make run` goes on
+            signal.signal(number, lambda *_: stopping.set())
     if given.with_parent and sys.platform == "linux":
         # A `make` that is killed does not tell us otherwise.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Write the newest versions of all dependencies, with their hashes, to requirements/run.txt and dev.txt.
+# Write the newest versions of all dependencies, with their hashes, to requirements/.
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -19,5 +19,6 @@ compile() {
 }
 
 compile dev
-# Whoever tests has the versions that whoever runs has.
+# Those who test, who run it locally and who build images have the same versions.
 compile run --constraint requirements/dev.txt
+compile service --constraint requirements/dev.txt

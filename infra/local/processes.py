@@ -17,6 +17,7 @@ _LOG_LINES_SHOWN = 8
 # As PostgreSQL, MongoDB, RabbitMQ and Python write it.
 _TELLS_OF_ERROR = re.compile(r'FATAL|ERROR|"s":"[EF]"|\[error\]|Error: ')
 _POLL_S = 0.05
+_LEASH_START_S = 20
 
 
 class ServerFailed(Exception):
@@ -36,6 +37,10 @@ class ServerFailed(Exception):
         self.what = what
         self.advice = advice
         self.log = log
+
+
+class InUse(ServerFailed):
+    """Raised when somebody else is using what only one can use."""
 
 
 class Interrupted(Exception):
@@ -101,7 +106,7 @@ class LeashedProcess:
         self.name = name
         self.log = log
         self._grace_s = grace_s
-        self._owner.settimeout(grace_s)
+        self._owner.settimeout(_LEASH_START_S)
         said = self._owner.recv(32)
         self.pid = int(said) if said else self._leash.pid
 
@@ -183,14 +188,21 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def locked(lock: Path, in_use: Callable[[], ServerFailed], *, wait_s: float, stopping: Stopping) -> Iterator[int]:
+def locked(lock: Path, in_use: Callable[[], InUse], *, wait_s: float, stopping: Stopping) -> Iterator[int]:
     """Lock a file and yield its descriptor. Processes that hold a copy of that keep the lock.
 
     Raises:
-        ServerFailed: the one that `in_use` makes; somebody else still holds the lock after `wait_s`.
+        InUse: the one that `in_use` makes; somebody else still holds the lock after `wait_s`.
+        ServerFailed: the file cannot be opened.
         Interrupted: `stopping` was set.
     """
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise ServerFailed(
+            f"{lock} cannot be opened: {error.strerror}.",
+            "Give the folder to the user who runs this, or name another with V2M_STATE.",
+        ) from error
     try:
         deadline = time.monotonic() + wait_s
         while True:

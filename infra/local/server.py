@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from infra.local.processes import (
+    InUse,
     LeashedProcess,
     ServerFailed,
     Stopping,
@@ -18,6 +19,7 @@ from infra.local.processes import (
 )
 
 _START_S = 60
+_LOG_BYTES = 10 * 1024 * 1024
 # One that is just being stopped, because whoever started it was killed, is gone after its grace.
 _WAIT_FOR_OTHER_S = 20
 _PORT_TAKEN = (b"address already in use", b"address in use", b"eaddrinuse")
@@ -78,6 +80,8 @@ class LocalServer(ABC):
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        if self.log.exists() and self.log.stat().st_size > _LOG_BYTES:
+            self.log.replace(self.log.with_suffix(".log.old"))
         self.log.touch()
         with locked(self.folder / "lock", self._in_use, wait_s=_WAIT_FOR_OTHER_S, stopping=stopping) as lock:
             if not self._whole.exists():
@@ -132,5 +136,5 @@ class LocalServer(ABC):
         said = self.log.read_bytes()[self._log_from :].lower()
         return any(sign in said for sign in _PORT_TAKEN)
 
-    def _in_use(self) -> ServerFailed:
-        return ServerFailed(f"Another {self.name} is using {self.folder}.", "Stop it, or use another state folder.")
+    def _in_use(self) -> InUse:
+        return InUse(f"Another {self.name} is using {self.folder}.", "Stop it, or use another state folder.")

@@ -100,17 +100,29 @@ ensure_environment() {
 ensure_packages() {
     lock="requirements/$1.txt"
     stamp=".venv/installed-$1"
+    log=".venv/pip-$1.log"
     wanted=$(cksum <"$lock")
     if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then
         return
     fi
-    say "Installing the $(grep -c '==' "$lock") Python packages of $lock, which takes a minute or two the first time"
-    quiet=--quiet
-    [ ! -t 2 ] || quiet=
+    count=$(grep -c '^[a-z0-9].*==' "$lock")
+    say "Installing the $count Python packages of $lock, which takes a minute or two the first time"
     # Every file is checked against its hash. Nothing is resolved: the lock file is complete.
-    # shellcheck disable=SC2086
-    step .venv/bin/python -m pip install $quiet --disable-pip-version-check --no-input --no-deps --require-hashes \
-        --requirement "$lock"
+    .venv/bin/python -m pip install --disable-pip-version-check --no-input --progress-bar off --no-deps \
+        --require-hashes --requirement "$lock" </dev/null >"$log" 2>&1 &
+    child=$!
+    if [ -t 2 ]; then
+        while kill -0 "$child" 2>/dev/null; do
+            printf '\rsetup: %s of %s ' "$(grep -cE '^ *(Collecting|Processing|Requirement already)' "$log" || true)" "$count" >&2
+            sleep 0.5
+        done
+        printf '\n' >&2
+    fi
+    if ! wait "$child"; then
+        tail -n 20 "$log" >&2
+        fail "The packages could not be installed. All that pip said is in $log"
+    fi
+    child=
     echo "$wanted" >"$stamp"
 }
 
@@ -119,8 +131,8 @@ ensure_rabbitmq() {
         command -v rabbitmq-server >/dev/null; then
         return
     fi
-    can_install rabbitmq-server "Install RabbitMQ 3.10 or newer (https://www.rabbitmq.com/docs/download); or set AMQP_URL to one that runs \
-elsewhere; or use containers for everything: docker compose up." || exit 1
+    can_install rabbitmq-server "Other ways: install RabbitMQ 3.10 or newer yourself (https://www.rabbitmq.com/docs/download); \
+set AMQP_URL to one that runs elsewhere; or use containers for everything: docker compose up" || exit 1
     systemd=
     if [ -d /run/systemd/system ]; then
         # We start RabbitMQ ourselves, with settings of our own.
@@ -141,8 +153,15 @@ ensure_libcurl() {
         return
     fi
     # The bundled mongod is linked with it.
-    can_install libcurl4 "Install libcurl; or set MONGODB_URL to a MongoDB that runs elsewhere; or use: docker compose up" || exit 1
+    can_install libcurl4 "Other ways: install libcurl yourself; set MONGODB_URL to a MongoDB that runs \
+elsewhere; or use containers for everything: docker compose up" || exit 1
     install libcurl4 || fail "libcurl4 could not be installed. Set MONGODB_URL to a MongoDB that runs elsewhere."
+}
+
+ensure_curl() {
+    command -v curl >/dev/null && return
+    can_install curl "Install curl, with which the tests try the commands of the README." || exit 1
+    install curl || fail "curl could not be installed."
 }
 
 # Of two that run at once the second waits for the first, and then finds nothing to do.
@@ -159,3 +178,4 @@ if [ "$(uname -s)" = Linux ]; then
     ensure_libcurl
 fi
 ensure_rabbitmq
+[ "$1" = run ] || ensure_curl

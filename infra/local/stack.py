@@ -60,7 +60,7 @@ def running_stack(
     this process, however that ends. Raises ServerFailed, and Interrupted when `stopping` was set.
     """
     state = State(state_dir)
-    state.logs.mkdir(parents=True, exist_ok=True)
+    state.make_folders()
     process = LeashedProcess(
         "The stack",
         [sys.executable, "-m", "infra.local", "run", "--state", str(state.folder)],

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from infra.local.keys import write_private
-from infra.local.processes import ServerFailed, Stopping, locked
+from infra.local.processes import InUse, ServerFailed, Stopping, locked
 from infra.local.servers import ServerUrls
 
 
@@ -32,10 +32,19 @@ class State:
         self._lock = self.folder / "run.lock"
         self._note = self.folder / "run.json"
 
+    def make_folders(self) -> None:
+        """Make the folder, and the one for logs in it. Raises ServerFailed."""
+        try:
+            self.logs.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ServerFailed(
+                f"The folder {self.folder} cannot be made: {error.strerror}.", "Name another with V2M_STATE."
+            ) from error
+
     @contextlib.contextmanager
     def taken(self) -> Iterator[None]:
-        """Keep the folder for one stack. Raises ServerFailed, which says where the other is, if one runs."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Keep the folder for one stack. Raises InUse, which says where the other is, and ServerFailed."""
+        self.make_folders()
         with locked(self._lock, self._in_use, wait_s=0, stopping=Stopping()):
             self._note.unlink(missing_ok=True)
             try:
@@ -54,7 +63,7 @@ class State:
         try:
             with locked(self._lock, self._in_use, wait_s=0, stopping=Stopping()):
                 return None
-        except ServerFailed:
+        except InUse:
             return self._read()
 
     def _read(self) -> Running | None:
@@ -65,13 +74,13 @@ class State:
         urls = None if note["urls"] is None else ServerUrls(*note["urls"])
         return Running(**{**note, "urls": urls})
 
-    def _in_use(self) -> ServerFailed:
+    def _in_use(self) -> InUse:
         other = self._read()
         if other is None:
             where = "is starting or stopping"
         else:
             where = f"{'is running' if other.ready else 'is starting'} at {other.url} (process {other.pid})"
-        return ServerFailed(
+        return InUse(
             f"A stack {where}; it uses {self.folder}.",
             "Use that one, stop it with Ctrl-C, or set V2M_STATE and PORT to run another beside it.",
         )

@@ -7,20 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-import pika.exceptions
-import pymongo.errors
-import sqlalchemy.exc
 from aws_lambda_powertools import Logger
 
-from functions.shared.mongo import connect_mongo
+from functions.shared.settings import InvalidSettings
 from infra.local.keys import kept_keys
 from infra.local.processes import LeashedProcess, ServerFailed, Stopping, free_port, stop_all
-from infra.local.servers import LocalServers, ServerUrls
+from infra.local.servers import LocalServers
 from infra.local.service import Service
 from infra.local.state import Running, State
-from infra.mongo.schema import ensure_indexes
-from infra.postgres import migrate
-from infra.rabbitmq.topology import TopologyConflict, declare
+from infra.prepare import NotPrepared, Settings, check_settings, prepare
+from infra.template import InvalidTemplate, load_template
 
 DEFAULT_PORT = 8080
 DEFAULT_HOST = "127.0.0.1"
@@ -76,8 +72,8 @@ class Supervisor:
         """Start everything and return when it works. Raises ServerFailed and Interrupted."""
         self._announce(ready=False)
         self._servers.start(stopping)
-        prepare(self._servers.urls)
         environ = self.environ()
+        self._prepare(environ)
         drain_s = _seconds("DRAIN_S", environ["DRAIN_S"])
         self._services = [
             Service("gateway", "infra.gateway", environ, drain_s=drain_s, ready_url=f"{self.url}/readyz"),
@@ -114,6 +110,16 @@ class Supervisor:
             "PORT": str(self._port),
         }
 
+    def _prepare(self, environ: Mapping[str, str]) -> None:
+        urls = self._servers.urls
+        try:
+            check_settings(load_template(), environ)
+            prepare(Settings(urls.postgres, urls.mongodb, urls.amqp))
+        except (InvalidSettings, InvalidTemplate) as error:
+            raise ServerFailed(str(error), "Correct it and start again.") from error
+        except NotPrepared as error:
+            raise ServerFailed(error.what, error.advice) from error
+
     def _all(self) -> list[Watched]:
         return [*self._servers.ours, *self._services]
 
@@ -145,27 +151,6 @@ class Supervisor:
         pids = {what.name.lower(): what.process.pid for what in self._all() if what.process is not None}
         urls = self._servers.urls if ready else None
         self._state.announce(Running(os.getpid(), self.url, ready, urls, pids))
-
-
-def prepare(urls: ServerUrls) -> None:
-    """Bring tables, indexes and queues up to date. Raises ServerFailed."""
-    try:
-        migrate(urls.postgres)
-        database = connect_mongo(urls.mongodb)
-        with database.client:
-            ensure_indexes(database)
-        declare(urls.amqp)
-    except sqlalchemy.exc.ArgumentError as error:
-        # Its words could repeat the password that the URL holds.
-        raise ServerFailed("POSTGRES_URL is not a URL.", "Write postgresql://user:password@host/name.") from error
-    except sqlalchemy.exc.SQLAlchemyError as error:
-        raise ServerFailed(f"PostgreSQL cannot be used: {error}", "Look at POSTGRES_URL.") from error
-    except pymongo.errors.PyMongoError as error:
-        raise ServerFailed(f"MongoDB cannot be used: {error}", "Look at MONGODB_URL.") from error
-    except TopologyConflict as error:
-        raise ServerFailed("The queues cannot be used.", str(error)) from error
-    except (pika.exceptions.AMQPError, OSError) as error:
-        raise ServerFailed(f"RabbitMQ cannot be used: {error!r}", "Look at AMQP_URL.") from error
 
 
 def _port(host: str, given: str) -> int:

@@ -14,13 +14,7 @@ CONVERSIONS = (
     IndexModel(
         [("updated_at", ASCENDING)], name="owing", partialFilterExpression={"pending_events.0": {"$exists": True}}
     ),
-    # Whose lease has run out.
-    IndexModel(
-        [("lease.expires_at", ASCENDING)],
-        name="leased",
-        partialFilterExpression={"lease.expires_at": {"$exists": True}},
-    ),
-    # What has been in a state for long.
+    # What has been in a state for long: what is being converted without a lease, what is queued without a message.
     IndexModel([("state", ASCENDING), ("updated_at", ASCENDING)], name="in_state"),
     # What was deleted and may still have files.
     IndexModel(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -79,6 +80,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     made.process.terminate()
     made.end()
     assert processes_of(made.folder) == {}
+    shutil.rmtree(made.folder)
 
 
 def test_a_stack_serves_requests_at_the_address_it_prints(made):

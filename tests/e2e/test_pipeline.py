@@ -277,3 +277,18 @@ def put_in_place(client: Client, video: Path, upload: Deps, quality: str = "v2")
         parts = iter(lambda: source.read(1024 * 1024), b"")
         options = Options(Quality(quality))
         return accept_video(parts, video.name, options, Owner(me.id, me.email), upload).id
+
+
+def test_what_was_there_before_a_stop_is_there_after_the_next_start(media: Media, tmp_path: Path) -> None:
+    """People restart their machines; accounts, conversions and MP3s stay."""
+    with running_stack(tmp_path / "state") as first, new_person(first) as person:
+        address = person.me().email
+        conversion = convert(person, media.video("mkv"))
+        person.save(conversion.id, tmp_path / "before.mp3")
+
+    with running_stack(tmp_path / "state") as second, Client(second.url) as person:
+        person.login(address, PASSWORD)
+        person.save(conversion.id, tmp_path / "after.mp3")
+
+        assert list(person.conversions()) == [conversion]
+    assert (tmp_path / "after.mp3").read_bytes() == (tmp_path / "before.mp3").read_bytes()

@@ -49,7 +49,9 @@ def test_the_facts_are_those_that_mutagen_reads(tmp_path, rate, channels, qualit
     with path.open("rb") as mp3:
         facts = read_mp3(mp3)
 
-    assert facts.duration_s == pytest.approx(judge.length, abs=0.06)
+    # Mutagen counts what the encoder pads with, which players leave out.
+    assert facts.duration_s == pytest.approx(2.0, abs=0.001)
+    assert facts.duration_s <= judge.length
     assert (facts.sample_rate_hz, facts.channels) == (judge.sample_rate, judge.channels)
     assert facts.bit_rate_bps == pytest.approx(judge.bitrate, rel=0.05)
 

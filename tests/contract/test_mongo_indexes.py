@@ -1,0 +1,57 @@
+"""The indexes, against the questions that functions really ask."""
+
+from datetime import timedelta
+
+from functions.download.library import Position
+from functions.download.mongo_library import MongoLibrary
+from functions.shared.conversions import State
+from functions.shared.events import Event, EventName
+from functions.shared.files import GridFSFiles
+from functions.shared.mongo_conversions import MongoConversions, MongoOutbox
+from functions.sweep.mongo_stalled import MongoStalledConversions
+from functions.sweep.mongo_tombstones import MongoTombstones
+from infra.mongo.schema import BUCKETS, CONVERSIONS, ensure_indexes
+from tests.conversions import conversion, event
+
+
+def test_no_question_reads_a_whole_collection_and_no_index_is_idle(mongo):
+    """The server's profiler is asked how it answered. With a million conversions a scan takes seconds, each minute."""
+    conversions = MongoConversions(mongo)
+    for number in range(50):
+        one = conversion(f"c{number}")
+        conversions.add(one, [announce(one.id)] if number == 0 else [])
+    newest = conversion("c1")
+    mongo.command("profile", 2)
+
+    MongoLibrary(mongo).newest(newest.owner.id, None, 10, None)
+    MongoLibrary(mongo).newest(newest.owner.id, State.QUEUED, 10, Position(newest.created_at, newest.id))
+    MongoOutbox(mongo).owed(10)
+    MongoStalledConversions(mongo).reclaim(10, announce)
+    MongoStalledConversions(mongo).reannounce(10, announce, timedelta(days=10_000))
+    MongoTombstones(mongo).unpurged(10, timedelta())
+    for bucket in BUCKETS:
+        files = GridFSFiles(mongo, bucket)
+        files.put("f1", [b"content"])
+        assert b"".join(files.read("f1")) == b"content"
+
+    mongo.command("profile", 0)
+    answered = list(mongo.system.profile.find({"planSummary": {"$exists": True}}))
+    # A driver looks once whether a bucket is empty: "any one file" needs no index.
+    scans = [a for a in answered if a["planSummary"].startswith("COLLSCAN") and a["command"].get("limit") != 1]
+    assert len(answered) > 8
+    assert scans == []
+    asked = {stats["name"] for stats in mongo.conversions.aggregate([{"$indexStats": {}}]) if stats["accesses"]["ops"]}
+    assert {index.document["name"] for index in CONVERSIONS} <= asked
+
+
+def test_indexes_are_made_once(mongo):
+    """Every `make run` and every deployment asks for them again."""
+    before = list(mongo.conversions.list_indexes())
+
+    ensure_indexes(mongo)
+
+    assert list(mongo.conversions.list_indexes()) == before
+
+
+def announce(conversion_id: str) -> Event:
+    return event(EventName.VIDEO_UPLOADED, conversion_id)

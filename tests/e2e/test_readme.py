@@ -1,0 +1,73 @@
+"""The commands of the README, word for word."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mutagen.mp3 import MP3
+
+from infra.local.stack import RunningStack, running_stack
+from tests.media import Media, decoded_seconds
+
+README = Path(__file__).parents[2] / "README.md"
+UNIT_TEST = Path(__file__).parents[1] / "unit" / "test_upload.py"
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    with running_stack(tmp_path_factory.mktemp("readme")) as running:
+        yield running
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README.read_text(), flags=re.DOTALL)
+
+
+def test_the_curl_commands_register_upload_follow_and_save(stack: RunningStack, media: Media, tmp_path: Path) -> None:
+    """They are what a newcomer types first. Only the port is another one here."""
+    shutil.copy(media.video("tagged"), tmp_path / "movie.mp4")
+    (commands,) = [block for block in blocks("sh") if "curl" in block]
+    assert "http://127.0.0.1:8080" in commands
+    script = "set -eu\n" + commands.replace("http://127.0.0.1:8080", stack.url)
+
+    done = subprocess.run(["bash", "-c", script], check=False, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().splitlines()[-1] == "completed 1.0"
+    assert decoded_seconds(tmp_path / "movie.mp3") == pytest.approx(3, abs=0.2)
+    assert str(MP3(tmp_path / "movie.mp3")["TIT2"]) == "A walk; in = the park"
+
+
+def test_the_python_example_saves_an_mp3(stack: RunningStack, media: Media, tmp_path: Path) -> None:
+    """The client library is shown in six lines; these must work."""
+    shutil.copy(media.video("mkv"), tmp_path / "movie.mp4")
+    (example,) = [block for block in blocks("python") if "Client(" in block]
+    register = 'client.register("bob@example.com", "a long sentence"); client.login('
+    program = example.replace("http://127.0.0.1:8080", stack.url).replace("ann@", "bob@")
+    program = program.replace("client.login(", register)
+    environ = {**os.environ, "PYTHONPATH": str(README.parent)}
+
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        check=False,
+        cwd=tmp_path,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert decoded_seconds(tmp_path / "movie.mp3") == pytest.approx(3, abs=0.2)
+
+
+def test_the_quoted_test_is_the_one_that_runs() -> None:
+    """A quotation that has drifted from the code teaches what does not work."""
+    (quoted,) = [block for block in blocks("python") if "def test_" in block]
+
+    assert quoted in UNIT_TEST.read_text()
