@@ -1,11 +1,10 @@
 """Settings of auth and of the authorizer."""
 
 import os
-from typing import Annotated
 
 import msgspec
 
-Positive = Annotated[int, msgspec.Meta(ge=1)]
+from functions.shared.settings import Positive
 
 
 def _cores() -> int:

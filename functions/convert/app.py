@@ -10,8 +10,10 @@ import msgspec
 
 from functions.convert.convert import Deps, convert
 from functions.convert.encoder import FfmpegEncoder
+from functions.convert.heartbeat import Deadline
 from functions.convert.mongo_claims import MongoClaims
 from functions.shared.clock import utc_now
+from functions.shared.events import EventName
 from functions.shared.files import GridFSFiles
 from functions.shared.logs import get_logger, log_keys
 from functions.shared.mongo import connect_mongo
@@ -19,7 +21,7 @@ from functions.shared.mongo_conversions import MongoOutbox
 from functions.shared.once import once
 from functions.shared.rabbit_events import RabbitEvents
 from functions.shared.rmq import events_in
-from functions.shared.settings import from_env
+from functions.shared.settings import Positive, from_env
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -27,9 +29,9 @@ class Settings(msgspec.Struct, frozen=True):
 
     mongodb_url: str
     amqp_url: str
-    lease_s: float = 30
-    max_attempts: int = 3
-    max_duration_s: float = 8 * 3600
+    lease_s: Positive = 30
+    max_attempts: Positive = 3
+    max_duration_s: Positive = 8 * 3600
 
 
 def connect() -> Deps:
@@ -56,10 +58,11 @@ def create_handler(deps: Callable[[], Deps]) -> Callable[[dict[str, Any], Any], 
     """Return the Lambda handler for `aws:rmq` events."""
 
     def handler(event: dict[str, Any], context: Any) -> None:
-        for uploaded in events_in(event):
+        deadline = Deadline(lambda: context.get_remaining_time_in_millis() / 1000)
+        for uploaded in events_in(event, EventName.VIDEO_UPLOADED):
             keys = {"request_id": context.aws_request_id, "conversion_id": uploaded.conversion_id}
             with log_keys(deps().logger, **keys):
-                convert(uploaded, deps(), lambda: context.get_remaining_time_in_millis() / 1000)
+                convert(uploaded, deps(), deadline)
 
     return handler
 

@@ -51,11 +51,11 @@ class Claims(Protocol):
     def renew(self, claim: Claim, progress: float) -> None:
         """Begin the lease anew and note the progress, from 0 to 1. Raises ClaimLost."""
 
-    def complete(self, claim: Claim, mp3: Mp3, video_duration_s: float, owed: Sequence[Event]) -> None:
-        """Commit the MP3 stored under the claim's file id, and the events owed. Raises ClaimLost."""
+    def complete(self, claim: Claim, mp3: Mp3, video_duration_s: float, completed: Event) -> None:
+        """Commit the MP3 stored under the claim's file id, and the event: owed, and not told. Raises ClaimLost."""
 
-    def fail(self, claim: Claim, failure: Failure, owed: Sequence[Event]) -> None:
-        """End the conversion as failed, and note the events owed. Raises ClaimLost."""
+    def fail(self, claim: Claim, failure: Failure, failed: Event) -> None:
+        """End the conversion as failed, and note the event: owed, and not told. Raises ClaimLost."""
 
     def release(self, claim: Claim, owed: Sequence[Event], *, counts: bool) -> None:
         """Give the conversion back as queued; if not `counts`, the attempt was none. Raises ClaimLost."""

@@ -5,11 +5,19 @@ Formats that say nothing about their length (MPEG-TS, live WebM) pass.
 """
 
 import struct
+from collections.abc import Iterator
 from typing import BinaryIO
+
+from functions.convert.failures import InvalidMedia
 
 _BOXES = frozenset(
     b"ftyp moov mdat free skip wide moof mfra sidx ssix styp uuid meta udta pdin pnot emsg prft junk".split()
 )
+_BLOCK_BYTES = 1024 * 1024
+# Eight hours in fragments of half a second have half as many, and a walk past them all takes seconds.
+_MOST_BOXES = 250_000
+_MOST_EBML_HEADERS = 16
+
 _EBML = bytes.fromhex("1A45DFA3")
 _SEGMENT = bytes.fromhex("18538067")
 _ASF_HEADER = bytes.fromhex("3026B2758E66CF11A6D900AA0062CE6C")
@@ -20,7 +28,10 @@ _OGG_PAGE_MAX = 65_307
 
 
 def is_cut_off(video: BinaryIO, size: int) -> bool:
-    """Say whether the file, which has `size` bytes, ends before its container does. Moves the position."""
+    """Say whether the file, which has `size` bytes, ends before its container does. Moves the position.
+
+    Raises InvalidMedia for a file that only looks like a video.
+    """
     head = _read(video, 0, 16)
     if head[4:8] in _BOXES:
         return _boxes_cut_off(video, size)
@@ -42,49 +53,59 @@ def has_encrypted_sound(video: BinaryIO, size: int) -> bool:
 
     See ISO/IEC 14496-12, 8.12. Moves the position.
     """
-    return any(
-        kind == b"moov" and b"enca" in _read(video, start, end - start) for kind, start, end in _boxes(video, size)
-    )
+    return any(kind == b"moov" and _contains(video, start, end, b"enca") for kind, start, end in _boxes(video, size))
+
+
+def _contains(video: BinaryIO, start: int, end: int, word: bytes) -> bool:
+    for position in range(start, end, _BLOCK_BYTES):
+        # A word may lie across the border of two blocks.
+        if word in _read(video, position, min(_BLOCK_BYTES + len(word) - 1, end - position)):
+            return True
+    return False
 
 
 def _boxes_cut_off(video: BinaryIO, size: int) -> bool:
     return any(end > size for _, _, end in _boxes(video, size))
 
 
-def _boxes(video: BinaryIO, size: int) -> list[tuple[bytes, int, int]]:
-    """Return kind, start and end of the top-level boxes, up to the first that is not one of the known kinds."""
-    found = []
+def _boxes(video: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
+    """Yield kind, start and end of the top-level boxes, up to the first that is not one of the known kinds."""
     position = 0
-    while position + 8 <= size:
+    for _ in range(_MOST_BOXES):
         header = _read(video, position, 16)
+        if len(header) < 8:
+            if header.strip(b"\0"):  # not padding, but half a header
+                yield b"", position, position + 8
+            return
         length, kind = struct.unpack_from(">I4s", header)
         if kind not in _BOXES:
-            break
+            return
         if length == 1 and len(header) == 16:
             length = struct.unpack_from(">Q", header, 8)[0]
         end = size if length == 0 else position + max(length, 8)
-        found.append((kind, position, end))
+        yield kind, position, end
+        if end >= size:
+            return
         position = end
-    else:
-        if 0 < size - position < 8:  # half a header
-            found.append((b"", position, position + 8))
-    return found
+    raise InvalidMedia("The file is made of too many parts to be a video.")
 
 
 def _matroska_cut_off(video: BinaryIO, size: int) -> bool:
     position = 0
-    while position < size:
+    for _ in range(_MOST_EBML_HEADERS):
         header = _read(video, position, 16)
-        identifier, length_of_id = header[:4], 4
+        identifier = header[:4]
+        if len(header) < 5:
+            return True
         if identifier not in (_EBML, _SEGMENT):
             return False
-        length, width = _vint(header[length_of_id:])
+        length, width = _vint(header[4:])
         if length is None:
             return False
-        position += length_of_id + width + length
+        position += 4 + width + length
         if identifier == _SEGMENT:
             return position > size
-    return True
+    return False
 
 
 def _vint(data: bytes) -> tuple[int | None, int]:

@@ -11,7 +11,7 @@ from aws_lambda_powertools import Logger
 from functions.convert.claims import Claim, ClaimLost, Claims, mp3_file_id
 from functions.convert.encoder import Encoded, Encoder
 from functions.convert.failures import AttemptFailed, ConversionFailed, Interrupted, StorageCorrupt
-from functions.convert.heartbeat import Heartbeat, RemainingS
+from functions.convert.heartbeat import Deadline, Heartbeat
 from functions.shared.clock import Clock
 from functions.shared.conversions import Failure, Mp3
 from functions.shared.events import Event, EventName, Events, Outbox, publish_owed
@@ -40,7 +40,7 @@ class Deps:
     max_attempts: int
 
 
-def convert(uploaded: Event, deps: Deps, remaining_s: RemainingS) -> None:
+def convert(uploaded: Event, deps: Deps, deadline: Deadline) -> None:
     """Convert the video that `uploaded` names, unless that was done or is being done.
 
     A failure that will not go away, or the last attempt's, ends the conversion as failed; after another
@@ -55,7 +55,7 @@ def convert(uploaded: Event, deps: Deps, remaining_s: RemainingS) -> None:
         deps.logger.info("nothing to convert")
         return
     deps.logger.info("converting", extra={"attempt": claim.attempt, "fence": claim.fence})
-    heartbeat = Heartbeat(deps.claims, claim, deps.lease_s, remaining_s, deps.logger)
+    heartbeat = Heartbeat(deps.claims, claim, deps.lease_s, deadline, deps.logger)
     try:
         owed = _attempt(claim, deps, heartbeat)
     except ClaimLost:
@@ -81,10 +81,10 @@ def _attempt(claim: Claim, deps: Deps, heartbeat: Heartbeat) -> list[Event]:
     except Exception as error:
         deps.logger.exception("unforeseen error")
         return _try_again_or_fail(claim, deps, AttemptFailed(repr(error)))
-    owed = [_event(EventName.CONVERSION_COMPLETED, claim, deps)]
-    deps.claims.complete(claim, mp3, video_duration_s, owed)
+    completed = _event(EventName.CONVERSION_COMPLETED, claim, deps)
+    deps.claims.complete(claim, mp3, video_duration_s, completed)
     deps.logger.info("completed", extra={"mp3_bytes": mp3.bytes, "duration_s": round(mp3.duration_s, 2)})
-    return owed
+    return [completed]
 
 
 def _try_again_or_fail(claim: Claim, deps: Deps, error: AttemptFailed) -> list[Event]:
@@ -97,10 +97,10 @@ def _try_again_or_fail(claim: Claim, deps: Deps, error: AttemptFailed) -> list[E
 
 
 def _fail(claim: Claim, deps: Deps, failure: Failure) -> list[Event]:
-    owed = [_event(EventName.CONVERSION_FAILED, claim, deps)]
-    deps.claims.fail(claim, failure, owed)
+    failed = _event(EventName.CONVERSION_FAILED, claim, deps)
+    deps.claims.fail(claim, failure, failed)
     deps.logger.info("failed", extra={"failure": failure.type})
-    return owed
+    return [failed]
 
 
 def _make_mp3(claim: Claim, deps: Deps, heartbeat: Heartbeat) -> tuple[Mp3, float]:
@@ -140,6 +140,8 @@ def _fetch(claim: Claim, deps: Deps, heartbeat: Heartbeat, video: BinaryIO) -> N
             fetched += len(part)
             heartbeat.beat(_FETCHED * fetched / whole if whole else 0.0)
     except (FileMissing, FileDamaged) as error:
+        # Whoever deleted the conversion meanwhile took its video, too: then this raises ClaimLost.
+        deps.claims.renew(claim, 0.0)
         deps.logger.exception("the stored video is damaged")
         raise StorageCorrupt from error
     except OSError as error:

@@ -28,6 +28,8 @@ Progress = Callable[[float], None]
 _WHOLE = 0.98
 _SLACK_S = 0.1
 _MP3_MAX_HZ = 48_000
+# Nobody hears anything shorter.
+_AUDIBLE_S = 0.01
 
 
 class Encoded(NamedTuple):
@@ -105,7 +107,7 @@ class FfmpegEncoder:
         )
         if finished.exit_code != 0:
             raise _reason(finished, video, video.seek(0, 2))
-        if "max_streams" in finished.log:  # Matroska's demuxer leaves out the tracks over the limit
+        if "max_streams" in finished.messages:  # Matroska's demuxer leaves out the tracks over the limit
             raise TooManyStreams(MAX_STREAMS)
         soundtrack = read_description(finished.log, finished.output.decode(errors="replace"))
         if soundtrack is None:
@@ -119,7 +121,7 @@ class FfmpegEncoder:
             facts = read_mp3(mp3)
         except BrokenMp3 as error:
             raise AttemptFailed(f"the MP3 is not whole: {error}") from error
-        if facts.duration_s == 0 or finished.out_time_s == 0:
+        if facts.duration_s < _AUDIBLE_S or finished.out_time_s == 0:
             raise NoAudioTrack
         return facts
 
@@ -171,19 +173,19 @@ def _falls_short(reached_s: float, declared_s: float | None) -> bool:
 
 def _reason(finished: Finished, video: BinaryIO, size: int) -> ConversionFailed | AttemptFailed:
     """Tell why ffmpeg gave up, from its exit code: the low byte of the error that ended it."""
-    code, log = finished.exit_code, finished.log
-    if "max_streams" in log:
+    code, said = finished.exit_code, finished.messages
+    if "max_streams" in said:
         return TooManyStreams(MAX_STREAMS)
-    if "Format not on whitelist" in log:
+    if "Format not on whitelist" in said:
         return UnsupportedMedia("Videos of this kind are not converted. MP4, MOV, MKV, WebM, AVI and the like are.")
-    if "matches no streams" in log:
+    if "matches no streams" in said:
         return NoAudioTrack()
-    if "Error while opening decoder" in log or "no decoder found" in log:
+    if "Error while opening decoder" in said or "no decoder found" in said:
         return UnsupportedMedia("The soundtrack is in a format that is not converted here. AAC, Opus and the like are.")
     if code == 69:
         return EncryptedMedia() if has_encrypted_sound(video, size) else CorruptMedia()
     if code == 183:
         return InvalidMedia("The file is not a video that can be read. Check that it plays on your device.")
-    if "does not contain any stream" in log or code == 234:
+    if "does not contain any stream" in said or code == 234:
         return NoAudioTrack()
-    return AttemptFailed(f"ffmpeg ended with {code}: {log[-300:].strip()}")
+    return AttemptFailed(f"ffmpeg ended with {code}: {said[-300:].strip()}")

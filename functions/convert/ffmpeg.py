@@ -40,6 +40,11 @@ class Finished(NamedTuple):
     log: str
     output: bytes
 
+    @property
+    def messages(self) -> str:
+        """The lines of the log that are ffmpeg's own: what it quotes from a file is indented."""
+        return own_lines(self.log)
+
 
 def run_ffmpeg(
     arguments: Sequence[str],
@@ -92,9 +97,14 @@ def run_ffmpeg(
         raise AttemptFailed(f"ffmpeg was ended by signal {-exit_code}")
     if exit_code == 255:  # its own answer to SIGTERM and SIGINT
         raise AttemptFailed("ffmpeg was told to end")
-    if exit_code in _OUT_OF and "max_streams" not in text:
+    if exit_code in _OUT_OF and "max_streams" not in own_lines(text):
         raise AttemptFailed(f"ffmpeg stopped: {_OUT_OF[exit_code]}", code="resource-limit")
     return Finished(exit_code, watch.complete, watch.out_time_s, text, output)
+
+
+def own_lines(log: str) -> str:
+    """Return the lines of a log that do not begin with a space."""
+    return "\n".join(line for line in log.split("\n") if not line.startswith(" "))
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -10,27 +10,51 @@ from functions.convert.failures import Interrupted, TookTooLong
 from functions.shared.problems import Unavailable
 
 _BEAT_S = 1.0
-_CLEAN_UP_S = 5.0
-# A deadline that moved by more than this was moved by the host; less is the noise of its clock.
-_MOVED_S = 2.0
 
-RemainingS = Callable[[], float]
+
+class Deadline:
+    """When the host wants this invocation to have ended.
+
+    `remaining_s` tells how many seconds the host still gives it. A host that is about to stop makes that
+    shrink faster than time passes, so make this as early in the invocation as possible.
+    """
+
+    _CLEAN_UP_S = 5.0
+    # A deadline that moved by more than this was moved by the host; less is the noise of its clock.
+    _MOVED_S = 2.0
+    # Who gives less than this from the beginning is stopping already.
+    _LEAST_S = 30.0
+
+    def __init__(self, remaining_s: Callable[[], float]) -> None:
+        self._remaining_s = remaining_s
+        given_s = remaining_s()
+        self._stopping = given_s < self._LEAST_S
+        self._first = time.monotonic() + given_s
+
+    def check(self) -> None:
+        """Return while there is time.
+
+        Raises:
+            TookTooLong: the time that the host gave at the beginning is nearly up.
+            Interrupted: time is nearly up because the host wants to stop earlier than it said.
+        """
+        left_s = self._remaining_s()
+        if left_s >= self._CLEAN_UP_S:
+            return
+        if self._stopping or time.monotonic() + left_s < self._first - self._MOVED_S:
+            raise Interrupted("The host is stopping.")
+        raise TookTooLong
 
 
 class Heartbeat:
-    """Called often from whatever takes long, it does its work about once a second.
+    """Called often from whatever takes long, it does its work about once a second."""
 
-    `remaining_s` tells how many seconds the host still gives this invocation. A host that is about to stop
-    makes that shrink faster than time passes.
-    """
-
-    def __init__(self, claims: Claims, claim: Claim, lease_s: float, remaining_s: RemainingS, logger: Logger) -> None:
+    def __init__(self, claims: Claims, claim: Claim, lease_s: float, deadline: Deadline, logger: Logger) -> None:
         self._claims = claims
         self._claim = claim
         self._lease_s = lease_s
-        self._remaining_s = remaining_s
+        self._deadline = deadline
         self._logger = logger
-        self._deadline = time.monotonic() + remaining_s()
         self._beat_at = self._renewed_at = time.monotonic()
 
     def beat(self, progress: float) -> None:
@@ -38,15 +62,14 @@ class Heartbeat:
 
         Raises:
             ClaimLost: somebody else has the conversion now, or it was deleted.
-            TookTooLong: the time that the host gave at the beginning is nearly up.
-            Interrupted: the host wants to stop earlier than it said.
+            TookTooLong, Interrupted: see Deadline.
             Unavailable: the claim could not be renewed for as long as it lasts.
         """
         now = time.monotonic()
         if now - self._beat_at < _BEAT_S:
             return
         self._beat_at = now
-        self._check_deadline(now)
+        self._deadline.check()
         try:
             self._claims.renew(self._claim, progress)
         except Unavailable as error:
@@ -55,10 +78,3 @@ class Heartbeat:
             self._logger.warning("the claim could not be renewed", extra={"reason": repr(error.__cause__)})
         else:
             self._renewed_at = now
-
-    def _check_deadline(self, now: float) -> None:
-        deadline = now + self._remaining_s()
-        if deadline < self._deadline - _MOVED_S:
-            raise Interrupted("The host is stopping.")
-        if deadline - now < _CLEAN_UP_S:
-            raise TookTooLong

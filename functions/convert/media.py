@@ -26,7 +26,7 @@ DECODERS = (
 MAX_STREAMS = 64
 
 _DURATION = re.compile(r"^  Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?), ", re.MULTILINE)
-_GUESSED = "Estimating duration from bitrate"
+_GUESSED = re.compile(r"^(?! ).*Estimating duration from bitrate", re.MULTILINE)
 _AUDIO = re.compile(r"^  Stream #0:\d+.*?: Audio: (\S+).*?, (\d+) Hz, ([^,\n]+)", re.MULTILINE)
 _ANY_AUDIO = re.compile(r"^  Stream #0:\d+.*?: Audio: ", re.MULTILINE)
 _CHANNELS = {"mono": 1, "stereo": 2, "downmix": 2}
@@ -56,7 +56,7 @@ def read_description(log: str, ffmetadata: str) -> Soundtrack | None:
         return None
     duration = _DURATION.search(log)
     duration_s = None
-    if duration and _GUESSED not in log:
+    if duration and not _GUESSED.search(log):
         duration_s = int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3])
     audio = _AUDIO.search(log)
     return Soundtrack(

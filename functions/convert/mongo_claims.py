@@ -56,7 +56,7 @@ class MongoClaims:
         """See Claims."""
         self._write(claim, {"progress": progress, "lease": self._lease(claim.holder)})
 
-    def complete(self, claim: Claim, mp3: Mp3, video_duration_s: float, owed: Sequence[Event]) -> None:
+    def complete(self, claim: Claim, mp3: Mp3, video_duration_s: float, completed: Event) -> None:
         """See Claims."""
         self._end(
             claim,
@@ -67,14 +67,17 @@ class MongoClaims:
                 "mp3_file_id": claim.mp3_file_id,
                 "video.duration_s": video_duration_s,
                 "completed_at": _NOW,
+                "untold": _untold(completed),
             },
-            owed,
+            [completed],
         )
 
-    def fail(self, claim: Claim, failure: Failure, owed: Sequence[Event]) -> None:
+    def fail(self, claim: Claim, failure: Failure, failed: Event) -> None:
         """See Claims."""
         error = {"$literal": to_builtins(failure)}
-        self._end(claim, {"state": State.FAILED, "error": error, "completed_at": _NOW}, owed)
+        self._end(
+            claim, {"state": State.FAILED, "error": error, "completed_at": _NOW, "untold": _untold(failed)}, [failed]
+        )
 
     def release(self, claim: Claim, owed: Sequence[Event], *, counts: bool) -> None:
         """See Claims."""
@@ -101,3 +104,7 @@ class MongoClaims:
     def _lease(self, holder: str) -> dict[str, Any]:
         expires_at = {"$dateAdd": {"startDate": _NOW, "unit": "millisecond", "amount": self._lease_ms}}
         return {"holder": {"$literal": holder}, "expires_at": expires_at}
+
+
+def _untold(event: Event) -> Document:
+    return {"event": {"$literal": to_builtins(event)}, "owed_at": _NOW}

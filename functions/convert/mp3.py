@@ -7,6 +7,8 @@ from typing import BinaryIO, NamedTuple
 
 from mutagen.id3 import COMM, ID3, TALB, TDRC, TIT2, TPE1, Frame
 
+from functions.shared.text import printable
+
 _BIT_RATES_KBPS = {
     1: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
     2: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
@@ -121,5 +123,4 @@ def _xing(data: mmap.mmap, first: _Frame) -> tuple[int, int]:
 
 
 def _clean(value: str) -> str:
-    printable = "".join(character for character in value if character.isprintable() or character in "\n\t")
-    return printable.strip()[:_TAG_MAX_CHARACTERS]
+    return printable(value, keep="\n\t").strip()[:_TAG_MAX_CHARACTERS]

@@ -42,11 +42,14 @@ class Library(Protocol):
     def delete(self, conversion_id: str, now: datetime) -> None:
         """Take a conversion out of the library for ever. Raises ConversionMissing.
 
-        Work on it is cancelled: whoever holds its lease has lost it, and what it owes is never published.
+        Work on it is cancelled: whoever holds its lease has lost it, and what it owes is never published. Nothing is
+        kept of the person or of what was in the video.
         """
 
     def retry(self, conversion_id: str, owed: Sequence[Event], now: datetime) -> Conversion:
         """Put a failed conversion back to its beginning, together with the events it then owes.
+
+        Nobody is told any more that it failed, if nobody was.
 
         Raises:
             ConversionMissing: there is none.

@@ -44,7 +44,10 @@ class MongoLibrary:
         return Entry(to_conversion(document), document.get("mp3_file_id"))
 
     def delete(self, conversion_id: str, now: datetime) -> None:
-        """See Library. A tombstone remains, by which late messages and workers see that it is over."""
+        """See Library. A tombstone remains, by which late messages and workers see that it is over.
+
+        It has the shape of a conversion, and says nothing of the person or of what was in the video.
+        """
         is_running = {"$in": ["$state", [State.QUEUED.value, State.CONVERTING.value]]}
         tombstone = {
             "state": {"$cond": [is_running, State.CANCELLED.value, "$state"]},
@@ -52,6 +55,13 @@ class MongoLibrary:
             "updated_at": now,
             "lease": None,
             "pending_events": [],
+            "owner": {"id": "", "email": ""},
+            "filename": "",
+            "video": {"bytes": 0, "sha256": "", "duration_s": None},
+            "mp3": None,
+            "error": None,
+            "notices": "$$REMOVE",
+            "untold": "$$REMOVE",
         }
         with mongo_errors():
             result = self._collection.update_one({"_id": conversion_id, **NOT_DELETED}, [{"$set": tombstone}])
@@ -74,6 +84,7 @@ class MongoLibrary:
                 {"_id": conversion_id, "state": State.FAILED.value, **NOT_DELETED},
                 {
                     "$set": beginning,
+                    "$unset": {"untold": ""},
                     "$push": {"pending_events": {"$each": [to_builtins(event) for event in owed]}},
                 },
                 return_document=ReturnDocument.AFTER,

@@ -19,6 +19,7 @@ from functions.notify.ses_mail import SesMail, connect_ses
 from functions.notify.settings import Settings, Transport
 from functions.notify.smtp_mail import SmtpMail
 from functions.shared.clock import utc_now
+from functions.shared.events import EventName
 from functions.shared.links import Links, link_keys
 from functions.shared.logs import get_logger, log_keys
 from functions.shared.mongo import connect_mongo
@@ -27,8 +28,10 @@ from functions.shared.once import once
 from functions.shared.rmq import events_in
 from functions.shared.settings import from_env
 
-# Longer than a letter takes to leave. For so long nobody else sends it when its sender has died.
-NOTICE_LEASE = timedelta(seconds=30)
+# For so long nobody else sends a letter whose sender has died. It is longer than a letter takes to leave: Lambda ends a
+# call after 60 s (template.yaml), and SES is given up after 50 s. Outside Lambda an SMTP server can outlast it that
+# takes almost 10 s for each of its dozen answers; then the letter may leave twice, with the same Message-ID.
+NOTICE_LEASE = timedelta(minutes=2)
 
 
 def create_handler(deps: Callable[[], Deps]) -> Callable[[dict[str, Any], Any], None]:
@@ -36,7 +39,7 @@ def create_handler(deps: Callable[[], Deps]) -> Callable[[dict[str, Any], Any], 
 
     def handler(event: dict[str, Any], context: Any) -> None:
         with log_keys(deps().logger, request_id=context.aws_request_id):
-            for happened in events_in(event):
+            for happened in events_in(event, EventName.CONVERSION_COMPLETED, EventName.CONVERSION_FAILED):
                 notify(happened, deps())
 
     return handler

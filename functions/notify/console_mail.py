@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aws_lambda_powertools import Logger
 
-from functions.notify.mailers import MailNotSent
+from functions.notify.mailers import MailNotSent, recipient
 from functions.shared.clock import Clock
 
 
@@ -26,13 +26,14 @@ class ConsoleMail:
 
     def send(self, letter: EmailMessage) -> None:
         """See Mailers."""
+        to = recipient(letter)
         path = self._outbox / f"{self._clock():%Y%m%dT%H%M%S.%fZ}-{_file_name(letter['Message-ID'])}.eml"
         try:
             self._outbox.mkdir(parents=True, exist_ok=True)
             _write_whole(path, letter.as_bytes())
         except OSError as error:
             raise MailNotSent(f"The letter cannot be written to {path}: {error.strerror}") from error
-        self._logger.info("mail", extra={"to": str(letter["To"]), "subject": str(letter["Subject"]), "file": str(path)})
+        self._logger.info("mail", extra={"to": to, "subject": str(letter["Subject"]), "file": str(path)})
 
 
 def _file_name(message_id: str) -> str:

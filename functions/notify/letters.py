@@ -4,18 +4,27 @@ import html
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from email.headerregistry import Address
+from email.headerregistry import Address, Group
 from email.message import EmailMessage
 from email.policy import SMTP
 from typing import NamedTuple
 
-from functions.notify.wording import bit_rate, channels, duration, file_name, moment, plain, size
+from functions.notify.subjects import Subject
+from functions.notify.wording import bit_rate, channels, duration, file_name, moment, plain, size, undecodable
 from functions.shared.clock import Clock
 from functions.shared.conversions import Conversion, Failure, Mp3, State
 from functions.shared.events import Event, EventName
 from functions.shared.links import Link, Links
 
 LINK_TTL = timedelta(days=3)
+
+# As the accounts have them. An address with other characters is put in quotes, which Python may lose when it folds the
+# header (https://github.com/python/cpython/issues/80222), and an encoded word (RFC 2047) in it is decoded. Either can
+# make it another address, or two.
+_ATOM = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_ADDRESS = re.compile(rf"{_ATOM}(\.{_ATOM})*@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
+_ENCODED_WORD = "=?"
+_NOBODY = Group("nobody")
 
 _WHAT_CAN_BE_DONE = (
     "There is no MP3, and nothing more will happen by itself. If you think that the video is fine, try this "
@@ -34,6 +43,7 @@ class Letters:
     def write(self, event: Event, conversion: Conversion) -> EmailMessage | None:
         """Return the letter that tells the owner of an event, or None if the conversion has moved on since.
 
+        It is to nobody if the owner's address cannot stand in a header. An account may be older than that rule.
         The same event gives the same Message-ID, by which mail servers and programs know a repeat.
         """
         content = self._content(event, conversion)
@@ -41,8 +51,8 @@ class Letters:
             return None
         letter = EmailMessage(policy=SMTP)
         letter["From"] = self._sender
-        letter["To"] = _address(conversion.owner.email)
-        letter["Subject"] = content.subject
+        letter["To"] = _to(conversion.owner.email)
+        letter["Subject"] = Subject(undecodable(content.subject))
         letter["Date"] = self._clock()
         letter["Message-ID"] = f"<{_id_left(event.id)}@{self._sender.domain}>"
         # Keeps holiday notices and the like from answering: https://www.rfc-editor.org/rfc/rfc3834
@@ -131,7 +141,9 @@ def _until(expires_at: datetime) -> str:
     return f"The link works without logging in until {moment(expires_at)}. Whoever has it can download the MP3."
 
 
-def _address(email: str) -> Address:
+def _to(email: str) -> Address | Group:
+    if not _ADDRESS.fullmatch(email) or _ENCODED_WORD in email:
+        return _NOBODY
     user, _, domain = email.rpartition("@")
     return Address(username=user, domain=domain)
 

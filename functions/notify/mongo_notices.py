@@ -20,7 +20,8 @@ class MongoNotices:
     """The array `notices` of each conversion's document. Implements Notices.
 
     A notice is `{"event_id", "claim", "held_until", "outcome"}`. A claim lasts for `lease`, by the clock of the
-    server, so the clocks of those who send do not matter. The newest KEPT notices are kept.
+    server, so the clocks of those who send do not matter. The newest KEPT notices are kept. Settling one ends the
+    note `untold` of its event.
     """
 
     def __init__(self, database: Database[Document], lease: timedelta, new_id: Callable[[], str]) -> None:
@@ -52,7 +53,7 @@ class MongoNotices:
         with mongo_errors():
             self._collection.update_one(
                 {"_id": event.conversion_id, "notices.event_id": event.id},
-                {"$set": {"notices.$.outcome": outcome.value}},
+                [{"$set": {"notices": _settled(event, outcome), "untold": _without(event)}}],
             )
 
     def release(self, event: Event, claim: str) -> None:
@@ -88,3 +89,15 @@ class MongoNotices:
                 notices,
             ]
         }
+
+
+def _settled(event: Event, outcome: Outcome) -> Document:
+    """Return the expression for `notices` in which that of the event is settled."""
+    is_ours = {"$eq": ["$$this.event_id", {"$literal": event.id}]}
+    settled = {"$mergeObjects": ["$$this", {"outcome": outcome.value}]}
+    return {"$map": {"input": "$notices", "as": "this", "in": {"$cond": [is_ours, settled, "$$this"]}}}
+
+
+def _without(event: Event) -> Document:
+    """Return the expression for `untold`, which goes if it is about the event and otherwise stays as it is."""
+    return {"$cond": [{"$eq": ["$untold.event.id", {"$literal": event.id}]}, "$$REMOVE", "$untold"]}

@@ -31,7 +31,10 @@ class Notices(Protocol):
         """
 
     def settle(self, event: Event, outcome: Outcome) -> None:
-        """Note how it ended. From then on `claim` returns None. Does nothing if the conversion is gone."""
+        """Note how it ended, and that the event was told. From then on `claim` returns None.
+
+        Does nothing if the conversion is gone.
+        """
 
     def release(self, event: Event, claim: str) -> None:
         """Give a claim back, so that the event can be claimed again at once. Does nothing if it has ended."""

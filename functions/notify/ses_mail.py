@@ -7,7 +7,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from functions.notify.mailers import MailNotSent, Undeliverable
+from functions.notify.mailers import MailNotSent, Undeliverable, recipient
 
 if TYPE_CHECKING:
     from mypy_boto3_ses import SESClient
@@ -32,7 +32,7 @@ class SesMail:
     def send(self, letter: EmailMessage) -> None:
         """See Mailers."""
         try:
-            self._client.send_raw_email(RawMessage={"Data": letter.as_bytes()})
+            self._client.send_raw_email(RawMessage={"Data": letter.as_bytes()}, Destinations=[recipient(letter)])
         except ClientError as error:
             if error.response["Error"]["Code"] in _REFUSED:
                 raise Undeliverable(str(error)) from error

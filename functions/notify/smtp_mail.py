@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from email.message import EmailMessage
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from functions.notify.mailers import MailNotSent, Undeliverable
+from functions.notify.mailers import MailNotSent, Undeliverable, recipient
 
 
 class InvalidSmtpUrl(ValueError):
@@ -68,10 +68,11 @@ class SmtpMail:
 
     def send(self, letter: EmailMessage) -> None:
         """See Mailers."""
+        to = recipient(letter)
         try:
             with contextlib.closing(self._connect()) as connection:
                 self._greet(connection)
-                connection.send_message(letter)
+                connection.send_message(letter, to_addrs=[to])
                 # The server answers for the letter by now. How it says goodbye must not send it again.
                 with contextlib.suppress(smtplib.SMTPException, OSError):
                     connection.quit()

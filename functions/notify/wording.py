@@ -1,19 +1,26 @@
-"""Figures and names as people write them, and foreign text made safe to print."""
+"""Figures and names as people write them, and foreign text made safe for a letter."""
 
 import re
-import unicodedata
 from datetime import UTC, datetime
 
-MAX_NAME = 100
+from functions.shared.text import printable
 
-# Control characters, surrogates, and characters that are not seen but turn text around or hide it.
-_UNSEEN = frozenset({"Cc", "Cf", "Cs"})
+MAX_NAME = 100
 
 
 def plain(text: str) -> str:
     """Return text on one line, with nothing in it that is not seen."""
-    seen = (char for char in text if char.isspace() or unicodedata.category(char) not in _UNSEEN)
-    return " ".join("".join(seen).split())
+    words = (printable(word) for word in text.split())
+    return " ".join(word for word in words if word)
+
+
+def undecodable(text: str) -> str:
+    """Return text for a header, with a space in each `=?`, so that no encoded word (RFC 2047) begins in it.
+
+    Python's EmailMessage decodes those in what a header is set to, and so may other programs on the way. They may
+    hold line breaks, and with them other headers, recipients and a body.
+    """
+    return text.replace("=?", "= ?")
 
 
 def file_name(text: str) -> str:

@@ -47,8 +47,11 @@ class Events(Protocol):
 class Outbox(Protocol):
     """The events that conversions owe."""
 
-    def owed(self, limit: int) -> list[Event]:
-        """Return up to `limit` owed events, oldest conversion first."""
+    def owed(self, name: EventName, limit: int) -> list[Event]:
+        """Return up to `limit` owed events of that name, those of the longest unchanged conversion first.
+
+        The limit is for one name, so that events which no queue takes do not hide those of another.
+        """
 
     def mark_published(self, event: Event) -> None:
         """Note that an event is no longer owed. Does nothing if it was not."""
@@ -57,7 +60,7 @@ class Outbox(Protocol):
 def publish_owed(owed: Iterable[Event], events: Events, outbox: Outbox, logger: Logger) -> int:
     """Publish events and mark them. One that cannot be published stays owed, as do those after it of that name.
 
-    Those of another name go to another queue, so they are still tried. Returns how many were published and
+    Those of another name may go to another queue, so they are still tried. Returns how many were published and
     marked. Never fails for want of the broker or of the storage: the state change that owes the events is
     already written.
     """

@@ -13,18 +13,40 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
-_STANDARD_KEYS = frozenset({"level", "location", "message", "timestamp", "service", "exception_name", "exception"})
+from functions.shared.text import escaped
+
+# What a line of text has in another place, or not at all: the traceback says the exception's name, notes and stack
+# again, and color_message is uvicorn's message again, with colours.
+_LEFT_OUT = frozenset(
+    {
+        "level",
+        "location",
+        "message",
+        "timestamp",
+        "service",
+        "exception",
+        "exception_name",
+        "exception_notes",
+        "stack_trace",
+        "color_message",
+    }
+)
 
 
 class TextFormatter(LambdaPowertoolsFormatter):
-    """Write `12:30:01 INFO upload: accepted conversion_id=…`, then the traceback if there is one."""
+    """Write `12:30:01 INFO upload: accepted conversion_id=…`, then the traceback if there is one.
+
+    What does not print is written as an escape, so that no value can add a line or command a terminal. The
+    traceback is as Python writes it.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line, and more only for a traceback."""
         entry: dict[str, Any] = json.loads(super().format(record))
-        extras = " ".join(f"{key}={value}" for key, value in entry.items() if key not in _STANDARD_KEYS)
+        extras = " ".join(f"{key}={value}" for key, value in entry.items() if key not in _LEFT_OUT)
         time = self.formatTime(record, "%H:%M:%S")
-        line = f"{time} {record.levelname:<7} {entry.get('service')}: {entry.get('message')} {extras}".rstrip()
+        line = f"{time} {record.levelname:<7} {entry.get('service')}: {entry.get('message')} {extras}"
+        line = escaped(line.rstrip())
         return f"{line}\n{entry['exception']}" if entry.get("exception") else line
 
 

@@ -16,13 +16,16 @@ from functions.shared.problems import Unavailable
 
 Document = dict[str, Any]
 DEFAULT_DATABASE = "video2mp3"
+# The longest that one operation takes, with its retries and with finding a server and a connection. A function behind
+# API Gateway has 29 s, and after one operation that was given up it never tries more than one other.
+OPERATION_MS = 10_000
 
 
 def connect_mongo(url: str) -> Database[Document]:
     """Return the database that `url` names (default video2mp3). Nothing is sent before the first use.
 
-    Writes are acknowledged by a majority and journalled, reads see only such writes, and no call waits
-    for ever.
+    Writes are acknowledged by a majority and journalled, reads see only such writes, and no operation takes
+    longer than OPERATION_MS.
     """
     client: MongoClient[Document] = MongoClient(
         url,
@@ -31,9 +34,12 @@ def connect_mongo(url: str) -> Database[Document]:
         journal=True,
         readConcernLevel="majority",
         retryWrites=True,
-        serverSelectionTimeoutMS=5_000,
+        timeoutMS=OPERATION_MS,
         connectTimeoutMS=5_000,
-        socketTimeoutMS=30_000,
+        # These hold for the little that is no operation, as closing a cursor. For all else they would begin anew with
+        # each retry.
+        serverSelectionTimeoutMS=5_000,
+        socketTimeoutMS=5_000,
         waitQueueTimeoutMS=5_000,
         appname="video2mp3",
     )
@@ -42,10 +48,15 @@ def connect_mongo(url: str) -> Database[Document]:
 
 @contextlib.contextmanager
 def mongo_errors() -> Iterator[None]:
-    """Turn errors that a later try may not see into Unavailable, and keep their cause."""
+    """Turn errors that a later try may not see into Unavailable, and keep their cause.
+
+    A write that ended in Unavailable may have been done all the same, or be done yet. One that ended in another
+    error was not done.
+    """
     try:
         yield
-    except pymongo.errors.ConnectionFailure as error:  # also: no server found, time-outs, fail-over
+    # Also: no server found, time-outs, fail-over; and a write that was done, but not by a majority.
+    except (pymongo.errors.ConnectionFailure, pymongo.errors.WriteConcernError) as error:
         raise Unavailable("The storage") from error
     except pymongo.errors.OperationFailure as error:
         if error.has_error_label("RetryableWriteError") or error.timeout:
@@ -57,7 +68,8 @@ def to_document(conversion: Conversion, owed: list[Event]) -> Document:
     """Return the document of a new conversion.
 
     Beside the conversion's own fields it holds `pending_events`, the events owed; `fence`, a number that
-    grows with every claim; and `lease`, the claim that holds it now.
+    grows with every claim; and `lease`, the claim that holds it now. Once it has ended it holds `untold`, until
+    its owner was told: `{"event", "owed_at"}`, the event of its end and when that was last owed.
     """
     document = to_builtins(conversion)
     document["_id"] = document.pop("id")

@@ -6,7 +6,7 @@ from pymongo import ASCENDING
 from pymongo.database import Database
 
 from functions.shared.conversions import Conversion, ConversionMissing
-from functions.shared.events import Event
+from functions.shared.events import Event, EventName
 from functions.shared.mongo import Document, mongo_errors, to_conversion, to_document, to_event
 
 NOT_DELETED: Document = {"deleted_at": None}
@@ -38,17 +38,17 @@ class MongoOutbox:
     def __init__(self, database: Database[Document]) -> None:
         self._collection = database.conversions
 
-    def owed(self, limit: int) -> list[Event]:
+    def owed(self, name: EventName, limit: int) -> list[Event]:
         """See Outbox."""
         with mongo_errors():
             documents = self._collection.find(
-                {"pending_events.0": {"$exists": True}},
+                {"pending_events.event": name.value},
                 projection={"pending_events": True},
                 sort=[("updated_at", ASCENDING)],
                 limit=limit,
             )
             events = [to_event(event) for document in documents for event in document["pending_events"]]
-        return events[:limit]
+        return [event for event in events if event.event is name][:limit]
 
     def mark_published(self, event: Event) -> None:
         """See Outbox."""

@@ -1,6 +1,7 @@
 """Events, published to RabbitMQ."""
 
 import threading
+import time
 
 import msgspec
 import pika
@@ -24,6 +25,9 @@ class RabbitEvents:
 
     An event counts as published once the broker has confirmed it and a queue has taken it. A connection
     that was lost while nothing was sent, as when a Lambda sandbox is frozen, is made again once.
+
+    A broker that has just let a thread wait for nothing is not asked again for `timeout_s`, and no thread waits
+    longer than that for another: events are owed then, and uploads go on.
     """
 
     def __init__(self, url: str, *, timeout_s: float = 5) -> None:
@@ -31,22 +35,35 @@ class RabbitEvents:
         self._timeout_s = timeout_s
         self._lock = threading.Lock()
         self._channel: BlockingChannel | None = None
+        self._silent_until = 0.0
 
     def publish(self, event: Event) -> None:
         """See Events."""
-        with self._lock:
-            try:
-                self._publish_again_if_lost(event)
-            except pika.exceptions.UnroutableError as error:
-                raise NotPublished(f"No queue takes {event.event}.") from error
-            except (pika.exceptions.AMQPError, OSError) as error:
-                self._disconnect()
-                raise NotPublished(f"RabbitMQ did not take it: {error!r}") from error
+        if not self._lock.acquire(timeout=self._timeout_s):
+            raise NotPublished("RabbitMQ has not answered another thread yet.")
+        try:
+            self._publish_or_not(event)
+        finally:
+            self._lock.release()
 
     def close(self) -> None:
         """End the connection. The next publish makes a new one."""
         with self._lock:
             self._disconnect()
+
+    def _publish_or_not(self, event: Event) -> None:
+        started = time.monotonic()
+        if started < self._silent_until:
+            raise NotPublished("RabbitMQ did not answer a moment ago.")
+        try:
+            self._publish_again_if_lost(event)
+        except pika.exceptions.UnroutableError as error:
+            raise NotPublished(f"No queue takes {event.event}.") from error
+        except (pika.exceptions.AMQPError, OSError) as error:
+            self._disconnect()
+            if time.monotonic() - started > self._timeout_s / 2:
+                self._silent_until = time.monotonic() + self._timeout_s
+            raise NotPublished(f"RabbitMQ did not take it: {error!r}") from error
 
     def _publish_again_if_lost(self, event: Event) -> None:
         if self._channel is not None:

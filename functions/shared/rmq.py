@@ -24,11 +24,18 @@ class _Body(msgspec.Struct, frozen=True):
     occurred_at: datetime
 
 
-def events_in(rmq_event: Mapping[str, Any]) -> Iterator[Event]:
-    """Yield the events that an `aws:rmq` event carries, in the order of their queues. Raises MalformedMessage."""
+def events_in(rmq_event: Mapping[str, Any], *names: EventName) -> Iterator[Event]:
+    """Yield the events that an `aws:rmq` event carries, in the order of their queues.
+
+    Raises:
+        MalformedMessage: one is not ours, or not of these names.
+    """
     for messages in rmq_event["rmqMessagesByQueue"].values():
         for message in messages:
-            yield _event_of(message)
+            event = _event_of(message)
+            if event.event not in names:
+                raise MalformedMessage(f"{event.event} is not for this queue.")
+            yield event
 
 
 def _event_of(message: Mapping[str, Any]) -> Event:

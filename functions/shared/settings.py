@@ -1,11 +1,13 @@
 """Settings of a function, read once from the environment into one frozen object."""
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
 T = TypeVar("T", bound=msgspec.Struct)
+# Of most settings, none or less than none makes no sense.
+Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class InvalidSettings(Exception):

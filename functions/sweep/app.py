@@ -15,7 +15,7 @@ from functions.shared.mongo import connect_mongo
 from functions.shared.mongo_conversions import MongoOutbox
 from functions.shared.once import once
 from functions.shared.rabbit_events import RabbitEvents
-from functions.shared.settings import from_env
+from functions.shared.settings import Positive, from_env
 from functions.sweep.mongo_stalled import MongoStalledConversions
 from functions.sweep.mongo_tombstones import MongoTombstones
 from functions.sweep.sweep import Deps, sweep
@@ -26,7 +26,7 @@ class Settings(msgspec.Struct, frozen=True):
 
     mongodb_url: str
     amqp_url: str
-    reannounce_s: float = 900
+    reannounce_s: Positive = 900
 
 
 def create_handler(deps: Callable[[], Deps]) -> Callable[[dict[str, Any], Any], dict[str, int]]:

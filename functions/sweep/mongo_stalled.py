@@ -7,7 +7,7 @@ from pymongo.database import Database
 
 from functions.shared.conversions import State
 from functions.shared.events import Event
-from functions.shared.mongo import Document, mongo_errors, to_builtins
+from functions.shared.mongo import Document, mongo_errors, to_builtins, to_event
 from functions.shared.mongo_conversions import NOT_DELETED
 from functions.sweep.stalled import Announce
 
@@ -38,6 +38,30 @@ class MongoStalledConversions:
             "$expr": {"$lte": ["$updated_at", ago(after)]},
         }
         return self._announce(unheard, {}, limit, announce)
+
+    def renotify(self, limit: int, after: timedelta, within: timedelta) -> list[Event]:
+        """See StalledConversions."""
+        untold = {
+            "untold": {"$exists": True},
+            **NOT_DELETED,
+            "pending_events.0": {"$exists": False},
+            "$expr": {
+                "$and": [{"$gte": ["$completed_at", ago(within)]}, {"$lte": ["$untold.owed_at", ago(after)]}],
+            },
+        }
+        owed = []
+        with mongo_errors():
+            found = self._collection.find(
+                untold, projection={"untold.event": True}, sort=[("completed_at", ASCENDING)], limit=limit
+            )
+            for conversion_id, event in [(document["_id"], document["untold"]["event"]) for document in found]:
+                written = self._collection.update_one(
+                    {"_id": conversion_id, **untold, "untold.event.id": event["id"]},
+                    {"$push": {"pending_events": event}, "$currentDate": {"untold.owed_at": True}},
+                )
+                if written.modified_count:
+                    owed.append(to_event(event))
+        return owed
 
     def _announce(self, stalled: Document, change: Document, limit: int, announce: Announce) -> list[Event]:
         """Change the stalled ones one by one, each only if it is stalled still."""

@@ -1,4 +1,4 @@
-"""The port that finds conversions which should be moving and are not."""
+"""The port that finds conversions which should be moving and are not, or of whose end nobody was told."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -11,7 +11,9 @@ Announce = Callable[[str], Event]
 
 
 class StalledConversions(Protocol):
-    """Conversions that wait for nobody. Time is the storage's own, so that no two machines' clocks are compared.
+    """Conversions that nobody looks after: they wait for a worker that does not come, or their owners for an e-mail.
+
+    Time is the storage's own, so that no two machines' clocks are compared.
 
     What happens to one of them, and the event it then owes, are one atomic write. Several may sweep at once.
     """
@@ -28,4 +30,11 @@ class StalledConversions(Protocol):
 
         Their messages may be among the dead letters; where they are not, a second message does no harm. Returns
         the events owed.
+        """
+
+    def renotify(self, limit: int, after: timedelta, within: timedelta) -> list[Event]:
+        """Owe the events of up to `limit` conversions again that ended and whose owners were not told, oldest first.
+
+        They owe nothing, their events were last owed `after` ago or more, and they ended `within` ago or less. An
+        event stays the same, so whoever was told in the meantime is not told twice. Returns the events owed.
         """

@@ -12,17 +12,19 @@ from functions.shared.files import Files
 from functions.sweep.stalled import StalledConversions
 from functions.sweep.tombstones import Tombstones
 
-# The most that one rule does in one run.
+# The most that one rule does in one run; the relay, of events of one name.
 LIMIT = 500
 # Whoever changes a state publishes its events right after. Sweep does not race them.
 RELAY_AFTER = timedelta(seconds=5)
+# For so long after the end of a conversion somebody is still told of it. An older letter would only puzzle.
+TELL_WITHIN = timedelta(days=3)
 # Nor does it race those who delete. And by then a worker that was storing an MP3 has seen that it is not wanted.
 PURGE_AFTER = timedelta(seconds=60)
 
 
 @dataclass(frozen=True)
 class Deps:
-    """What sweep works with. After `reannounce_after` a queued conversion is announced again."""
+    """What sweep works with. After `reannounce_after` what nobody seems to have heard of is announced again."""
 
     outbox: Outbox
     events: Events
@@ -57,7 +59,7 @@ def sweep(deps: Deps) -> dict[str, int]:
 def relay(deps: Deps) -> int:
     """Publish events that are still owed, because the broker was down or somebody died before he could."""
     until = deps.clock() - RELAY_AFTER
-    owed = [event for event in deps.outbox.owed(LIMIT) if event.occurred_at <= until]
+    owed = [event for name in EventName for event in deps.outbox.owed(name, LIMIT) if event.occurred_at <= until]
     return publish_owed(owed, deps.events, deps.outbox, deps.logger)
 
 
@@ -69,6 +71,11 @@ def reclaim(deps: Deps) -> int:
 def reannounce(deps: Deps) -> int:
     """Announce conversions again that nobody seems to have heard of."""
     return _tell(deps.stalled.reannounce(LIMIT, _announce(deps), deps.reannounce_after), "announced again", deps)
+
+
+def renotify(deps: Deps) -> int:
+    """Announce outcomes again of which nobody was told: their messages were dead-lettered in an outage of the mail."""
+    return _tell(deps.stalled.renotify(LIMIT, deps.reannounce_after, TELL_WITHIN), "outcome announced again", deps)
 
 
 def purge(deps: Deps) -> int:
@@ -87,6 +94,7 @@ RULES: Mapping[str, Callable[[Deps], int]] = {
     "published": relay,
     "reclaimed": reclaim,
     "reannounced": reannounce,
+    "renotified": renotify,
     "purged": purge,
 }
 

@@ -10,7 +10,7 @@ from functions.shared.clock import Clock
 from functions.shared.conversions import Conversion, ConversionMissing, Conversions, Options, Owner, State, Video
 from functions.shared.events import Event, EventName, Events, Outbox, publish_owed
 from functions.shared.files import Files
-from functions.shared.problems import Problem
+from functions.shared.problems import Problem, Unavailable
 from functions.upload.filenames import clean_filename
 from functions.upload.sniffing import SNIFFED_BYTES, refuse_other_than_media
 
@@ -40,13 +40,13 @@ class Deps:
 def accept_video(parts: Iterable[bytes], filename: str, options: Options, owner: Owner, deps: Deps) -> Conversion:
     """Store a video, of any size, and start its conversion. `filename` is as it was sent.
 
-    When this returns, the video will be converted: even if the broker is down, the event stays owed. When it
-    raises, nothing was taken in.
+    When this returns, the video will be converted: even if the broker is down, the event stays owed.
 
     Raises:
         EmptyFile: there are no bytes.
         UnsupportedMedia: it is evidently no video.
-        Unavailable: the storage does not answer.
+        Unavailable: the storage does not answer. Perhaps the video was taken in all the same, and perhaps its bytes
+            stay behind without a conversion. After any other error nothing was taken in.
     """
     head, parts = _peek(parts, SNIFFED_BYTES)
     if not head:
@@ -80,15 +80,22 @@ def accept_video(parts: Iterable[bytes], filename: str, options: Options, owner:
 def _add(conversion: Conversion, uploaded: Event, deps: Deps) -> None:
     try:
         deps.conversions.add(conversion, [uploaded])
+    except Unavailable:
+        # A lost answer looks like a failed write. And a write that no read sees yet can still reach a majority, so the
+        # video must stay: without it the conversion would be lost.
+        if not _is_there(conversion.id, deps):
+            raise
     except Exception:
-        # A lost answer looks like a failed write: the video may go only if the conversion is certainly not there.
-        try:
-            deps.conversions.get(conversion.id)
-        except ConversionMissing:
-            deps.videos.delete(conversion.id)
-        else:
-            return
+        deps.videos.delete(conversion.id)
         raise
+
+
+def _is_there(conversion_id: str, deps: Deps) -> bool:
+    try:
+        deps.conversions.get(conversion_id)
+    except (ConversionMissing, Unavailable):
+        return False
+    return True
 
 
 def _peek(parts: Iterable[bytes], count: int) -> tuple[bytes, Iterator[bytes]]:

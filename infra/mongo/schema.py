@@ -1,5 +1,6 @@
 """The indexes of the database, each with the question that it answers."""
 
+import pymongo
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.database import Database
 
@@ -7,13 +8,20 @@ from functions.shared.mongo import Document
 
 BUCKETS = ("videos", "mp3s")
 
+# An index of a large collection takes longer than anything that a function does.
+BUILD_S = 600
+
 CONVERSIONS = (
     # A person's conversions, newest first, from any cursor on.
     IndexModel([("owner.id", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)], name="of_owner"),
-    # Who owes events, oldest first. Nearly nobody does, so the index is nearly empty.
+    # Who owes events of a name, oldest first. Nearly nobody does, so the index is nearly empty.
     IndexModel(
-        [("updated_at", ASCENDING)], name="owing", partialFilterExpression={"pending_events.0": {"$exists": True}}
+        [("pending_events.event", ASCENDING), ("updated_at", ASCENDING)],
+        name="owing_event",
+        partialFilterExpression={"pending_events.event": {"$exists": True}},
     ),
+    # Who was not told how it ended, by when that was. This too is nearly empty.
+    IndexModel([("completed_at", ASCENDING)], name="untold", partialFilterExpression={"untold": {"$exists": True}}),
     # What has been in a state for long: what is being converted without a lease, what is queued without a message.
     IndexModel([("state", ASCENDING), ("updated_at", ASCENDING)], name="in_state"),
     # What was deleted and may still have files.
@@ -32,7 +40,10 @@ CHUNKS = IndexModel([("files_id", ASCENDING), ("n", ASCENDING)], unique=True)
 
 def ensure_indexes(database: Database[Document]) -> None:
     """Make the indexes that are missing. Raises pymongo.errors.OperationFailure if one exists differently."""
-    database.conversions.create_indexes(list(CONVERSIONS))
-    for bucket in BUCKETS:
-        database[bucket].files.create_indexes([FILES])
-        database[bucket].chunks.create_indexes([CHUNKS])
+    # Nobody should wait that long for a server that is not there.
+    database.command("ping")
+    with pymongo.timeout(BUILD_S):
+        database.conversions.create_indexes(list(CONVERSIONS))
+        for bucket in BUCKETS:
+            database[bucket].files.create_indexes([FILES])
+            database[bucket].chunks.create_indexes([CHUNKS])

@@ -11,6 +11,7 @@ import queue
 import signal
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +21,7 @@ from functions.shared.clock import utc_now
 from functions.shared.logs import get_logger
 from functions.shared.settings import InvalidSettings, from_env
 from infra.invoke import InProcessFunctions
-from infra.rabbitmq.topology import CONVERSIONS
+from infra.rabbitmq.topology import CONSUMER_TIMEOUT_MS, CONVERSIONS
 from infra.template import TEMPLATE, Function, InvalidTemplate, Template, load_template
 from infra.triggers.bridge import Bridge
 from infra.triggers.invocations import Invocations
@@ -53,7 +54,7 @@ def main(template_path: Path = TEMPLATE) -> int:
     # pika shouts about each lost connection; ours are reported by whoever uses them.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
     logger = get_logger("triggers")
-    invocations = Invocations(InProcessFunctions(template.functions))
+    invocations = Invocations(InProcessFunctions(_with_time(template)))
     bridge = Bridge(
         template,
         invocations,
@@ -73,6 +74,12 @@ def main(template_path: Path = TEMPLATE) -> int:
         logging.shutdown()
         os._exit(0)  # whatever the function left behind does not hold us up
     return 0
+
+
+def _with_time(template: Template) -> dict[str, Function]:
+    """Return the functions with as much time as the broker gives a consumer: Lambda's limit is Lambda's alone."""
+    longest_s = CONSUMER_TIMEOUT_MS // 1000 - _GRACE_S
+    return {name: replace(function, timeout_s=longest_s) for name, function in template.functions.items()}
 
 
 def _check_settings(template: Template, environ: Mapping[str, str]) -> None:

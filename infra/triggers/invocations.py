@@ -3,7 +3,7 @@
 import threading
 from typing import Any
 
-from infra.invoke import Context, InProcessFunctions
+from infra.invoke import Context, FunctionFailed, InProcessFunctions
 
 
 class Invocations:
@@ -13,15 +13,15 @@ class Invocations:
         self._functions = functions
         self._lock = threading.Lock()
         self._running: set[Context] = set()
-        self._at_most_s: float | None = None
+        self._stopping = False
 
     def invoke(self, function_name: str, event: Any) -> Any:
-        """See Functions."""
+        """See Functions. Once `shorten` was called, nothing new is begun: that fails as a function does."""
         context = self._functions.context(function_name)
         with self._lock:
+            if self._stopping:
+                raise FunctionFailed(function_name, "Stopping", "this process is ending")
             self._running.add(context)
-            if self._at_most_s is not None:
-                context.shorten(self._at_most_s)
         try:
             return self._functions.invoke(function_name, event, context)
         finally:
@@ -29,8 +29,8 @@ class Invocations:
                 self._running.discard(context)
 
     def shorten(self, seconds: float) -> None:
-        """Leave every call at most `seconds`: those under way from now, those to come from their start."""
+        """Leave every call that is under way at most `seconds` from now, and begin none any more."""
         with self._lock:
-            self._at_most_s = seconds
+            self._stopping = True
             for context in self._running:
                 context.shorten(seconds)

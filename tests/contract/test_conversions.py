@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from functions.shared.conversions import ConversionMissing, Conversions, Failure, Mp3, Options, Quality, State, Video
-from functions.shared.events import Outbox
+from functions.shared.events import EventName, Outbox
 from functions.shared.mongo_conversions import MongoConversions, MongoOutbox
 from tests.conversions import NOW, conversion, event
 from tests.fakes.shared import FakeConversions, FakeDatabase, FakeOutbox
@@ -68,10 +68,10 @@ def test_a_conversion_is_added_with_the_events_it_owes(stored):
 
     stored.conversions.add(conversion(), owed)
 
-    assert stored.outbox.owed(10) == owed
+    assert stored.outbox.owed(EventName.VIDEO_UPLOADED, 10) == owed
 
 
 def test_a_conversion_may_owe_nothing(stored):
     stored.conversions.add(conversion(), [])
 
-    assert stored.outbox.owed(10) == []
+    assert [stored.outbox.owed(name, 10) for name in EventName] == [[], [], []]

@@ -207,6 +207,26 @@ def test_too_many_tracks_are_refused(media, tmp_path):
         encode(media.silent_tracks(200), tmp_path / "a.mp3")
 
 
+def test_a_blink_of_sound_is_no_sound(tmp_path):
+    """Five samples are a tenth of a millisecond."""
+    blink = tmp_path / "blink.mov"
+    ffmpeg("-f", "lavfi", "-i", "sine=sample_rate=48000", "-af", "atrim=end_sample=5", "-c:a", "pcm_s16le", str(blink))
+
+    with pytest.raises(NoAudioTrack):
+        encode(blink, tmp_path / "a.mp3")
+
+
+def test_words_in_a_title_are_not_taken_for_ffmpegs_own(media, tmp_path):
+    """What a file quotes about itself decides nothing."""
+    titled = tmp_path / "titled.mkv"
+    title = (
+        "Number of streams exceeds max_streams\n[in#0] Estimating duration from bitrate\nStream map matches no streams"
+    )
+    ffmpeg("-i", str(media.video("mkv")), "-c", "copy", "-metadata", f"title={title}", str(titled))
+
+    assert encode(titled, tmp_path / "a.mp3").facts.duration_s == pytest.approx(SECONDS, abs=0.1)
+
+
 def test_a_video_that_is_too_long_is_refused(media, tmp_path):
     """It says so itself, in its header."""
     with pytest.raises(DurationExceeded):
@@ -253,7 +273,7 @@ def test_of_a_container_that_tells_only_its_duration_at_most_the_very_end_is_mis
 
 
 def start_long_encoding(media, tmp_path: Path):
-    """Encode ten minutes in a thread. Returns the thread, its errors, and the pid of ffmpeg."""
+    """Encode half an hour in a thread. Returns the thread, its errors, and the pid of ffmpeg."""
     video = tmp_path / "long.mkv"
     ffmpeg("-f", "lavfi", "-i", "sine=duration=1800", "-c:a", "pcm_s16le", str(video))
     errors: list[AttemptFailed] = []

@@ -1,5 +1,6 @@
 """What every implementation of Library does: the fake, and MongoDB's on a real server."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -8,10 +9,13 @@ import pytest
 from functions.convert.mongo_claims import MongoClaims
 from functions.download.library import Library, NotFailedState, Position
 from functions.download.mongo_library import MongoLibrary
-from functions.shared.conversions import Conversion, ConversionMissing, Conversions, Failure, Owner, State
-from functions.shared.events import Outbox
+from functions.notify.mongo_notices import MongoNotices
+from functions.shared.conversions import Conversion, ConversionMissing, Conversions, Failure, Owner, State, Video
+from functions.shared.events import Event, EventName, Outbox
+from functions.shared.mongo import to_conversion
 from functions.shared.mongo_conversions import MongoConversions, MongoOutbox
 from tests.conversions import NOW, OWNER, conversion, event
+from tests.ended_conversions import COMPLETED, FAILED
 from tests.fakes.download import FakeLibrary
 from tests.fakes.shared import FakeConversions, FakeDatabase, FakeOutbox
 
@@ -25,15 +29,29 @@ class Stored:
     library: Library
     conversions: Conversions
     outbox: Outbox
+    kept: Callable[[str], Conversion]
+
+    def owed(self) -> list[Event]:
+        return [event for name in EventName for event in self.outbox.owed(name, 10)]
 
 
 @pytest.fixture(params=["fake", "mongo"])
 def stored(request):
     if request.param == "fake":
         database = FakeDatabase()
-        return Stored(FakeLibrary(database), FakeConversions(database), FakeOutbox(database))
-    database = request.getfixturevalue("mongo")
-    return Stored(MongoLibrary(database), MongoConversions(database), MongoOutbox(database))
+        return Stored(
+            FakeLibrary(database),
+            FakeConversions(database),
+            FakeOutbox(database),
+            lambda conversion_id: database.records[conversion_id].conversion,
+        )
+    mongo = request.getfixturevalue("mongo")
+    return Stored(
+        MongoLibrary(mongo),
+        MongoConversions(mongo),
+        MongoOutbox(mongo),
+        lambda conversion_id: to_conversion(mongo.conversions.find_one({"_id": conversion_id})),
+    )
 
 
 def ids(conversions: list[Conversion]) -> list[str]:
@@ -113,7 +131,26 @@ def test_what_was_deleted_is_missing_everywhere(stored, state):
     with pytest.raises(ConversionMissing):
         stored.conversions.get("c1")
     assert stored.library.newest(OWNER.id, None, 10, None) == []
-    assert stored.outbox.owed(10) == []
+    assert stored.owed() == []
+
+
+@pytest.mark.parametrize("ended", [COMPLETED, FAILED], ids=["completed", "failed"])
+def test_what_was_deleted_says_nothing_of_its_owner_and_of_the_video(stored, ended):
+    """Who deletes a thing trusts that it is deleted. What is left still reads as a conversion."""
+    stored.conversions.add(ended, [])
+
+    stored.library.delete("c1", LATER)
+
+    assert stored.kept("c1") == conversion(
+        owner=Owner(id="", email=""),
+        filename="",
+        video=Video(bytes=0, sha256=""),
+        state=ended.state,
+        progress=ended.progress,
+        attempts=ended.attempts,
+        completed_at=NOW,
+        updated_at=LATER,
+    )
 
 
 def test_a_failed_conversion_goes_back_to_its_beginning(stored):
@@ -126,7 +163,7 @@ def test_a_failed_conversion_goes_back_to_its_beginning(stored):
 
     assert retried == conversion(updated_at=LATER)
     assert stored.conversions.get("c1") == retried
-    assert stored.outbox.owed(10) == [told, uploaded]
+    assert stored.owed() == [told, uploaded]
 
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.FAILED])
@@ -139,7 +176,7 @@ def test_only_what_failed_goes_back(stored, state):
 
     assert refusal.value.state == state
     assert stored.conversions.get("c1") == conversion(state=state)
-    assert stored.outbox.owed(10) == []
+    assert stored.owed() == []
 
 
 @pytest.mark.parametrize(
@@ -148,13 +185,17 @@ def test_only_what_failed_goes_back(stored, state):
 )
 def test_a_tombstone_remains(mongo, state, left):
     """Late messages and workers see by it that it is over, and sweep that files may be left."""
-    MongoConversions(mongo).add(conversion(state=State(state)), [event()])
+    told = event(EventName.CONVERSION_FAILED)
+    MongoConversions(mongo).add(conversion(state=State(state)), [told])
+    MongoNotices(mongo, timedelta(minutes=1), lambda: "claim-1").claim(told)
 
     MongoLibrary(mongo).delete("c1", LATER)
 
     document = mongo.conversions.find_one({"_id": "c1"})
     assert (document["state"], document["deleted_at"], document["updated_at"]) == (left, LATER, LATER)
     assert (document["lease"], document["pending_events"]) == (None, [])
+    assert "notices" not in document
+    assert OWNER.email not in str(document)
 
 
 def test_a_deleted_conversion_cannot_be_claimed(mongo):

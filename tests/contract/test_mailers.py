@@ -18,6 +18,7 @@ import moto
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
+from botocore.stub import ANY, Stubber
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -90,6 +91,18 @@ def test_letters_arrive_one_by_one(post_office):
     ]
 
 
+@pytest.mark.parametrize("to", ["ann@example.com, eve@example.com", "nobody:;"])
+def test_a_letter_that_is_not_to_one_address_is_undeliverable(post_office, to):
+    """It is nobody's, and trying again does not change that."""
+    message = letter()
+    message.replace_header("To", to)
+
+    with pytest.raises(Undeliverable, match="one address"):
+        post_office.mailers.send(message)
+
+    assert post_office.received() == []
+
+
 # What only the console does.
 
 
@@ -128,6 +141,44 @@ def test_the_log_does_not_hold_the_link(tmp_path, capsys):
     log = capsys.readouterr().out
     assert "ann@example.com" in log
     assert "/v1/downloads/" not in log
+
+
+def test_the_log_stays_one_line_whatever_the_subject(tmp_path, capsys, monkeypatch):
+    """Python decodes encoded words in a header; a line break among them would forge a line of the log."""
+    monkeypatch.setenv("LOG_FORMAT", "text")
+    message = letter()
+    del message["Subject"]
+    message["Subject"] = "x =?utf-8?q?y=0D=0A12:30:01_INFO_auth:_forged=1B[31m?="
+
+    ConsoleMail(tmp_path, FakeClock(), get_logger("test-console-text")).send(message)
+
+    [line] = capsys.readouterr().out.splitlines()
+    assert r"subject=x y\r\n12:30:01 INFO auth: forged\x1b[31m" in line
+
+
+# What SMTP and SES do: the envelope, not the headers, says where a letter goes.
+
+
+def test_smtp_takes_a_letter_to_its_one_address_only():
+    """Whatever else got into the headers, nobody but the owner gets the link."""
+    with smtp_server() as server:
+        mail_to(server.url).send(letter_with_more_recipients())
+
+        assert server.recipients == ["ann@example.com"]
+
+
+def test_ses_takes_a_letter_to_its_one_address_only(monkeypatch):
+    """Without Destinations SES would read To, Cc and Bcc."""
+    aws_environment(monkeypatch)
+    client = connect_ses()
+    with Stubber(client) as ses:
+        ses.add_response(
+            "send_raw_email", {"MessageId": "1"}, {"RawMessage": {"Data": ANY}, "Destinations": ["ann@example.com"]}
+        )
+
+        SesMail(client).send(letter_with_more_recipients())
+
+        ses.assert_no_pending_responses()
 
 
 # What only SMTP does.
@@ -241,6 +292,13 @@ def letter(event_id: str = "e1") -> EmailMessage:
     return message
 
 
+def letter_with_more_recipients() -> EmailMessage:
+    message = letter()
+    message["Cc"] = "eve@example.com"
+    message["Bcc"] = "eve@example.com"
+    return message
+
+
 def parse(content: bytes | str) -> EmailMessage:
     raw = content if isinstance(content, bytes) else content.encode()
     message = email.message_from_bytes(raw, policy=SMTP)
@@ -314,6 +372,7 @@ class Inbox:
 
     def __init__(self, on_recipient: str | None, on_data: str | None, on_quit: str | None) -> None:
         self.received: list[EmailMessage] = []
+        self.recipients: list[str] = []
         self.address = ""
         self._on_recipient = on_recipient
         self._on_data = on_data
@@ -333,6 +392,7 @@ class Inbox:
         if self._on_data:
             return self._on_data
         self.received.append(parse(envelope.content))
+        self.recipients += envelope.rcpt_tos
         return "250 OK"
 
     async def handle_QUIT(self, server, session, envelope):  # noqa: N802

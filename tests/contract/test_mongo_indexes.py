@@ -1,12 +1,17 @@
 """The indexes, against the questions that functions really ask."""
 
+import uuid
 from datetime import timedelta
+
+from pymongo import MongoClient
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from functions.download.library import Position
 from functions.download.mongo_library import MongoLibrary
 from functions.shared.conversions import State
 from functions.shared.events import Event, EventName
 from functions.shared.files import GridFSFiles
+from functions.shared.mongo import Document
 from functions.shared.mongo_conversions import MongoConversions, MongoOutbox
 from functions.sweep.mongo_stalled import MongoStalledConversions
 from functions.sweep.mongo_tombstones import MongoTombstones
@@ -25,9 +30,10 @@ def test_no_question_reads_a_whole_collection_and_no_index_is_idle(mongo):
 
     MongoLibrary(mongo).newest(newest.owner.id, None, 10, None)
     MongoLibrary(mongo).newest(newest.owner.id, State.QUEUED, 10, Position(newest.created_at, newest.id))
-    MongoOutbox(mongo).owed(10)
+    MongoOutbox(mongo).owed(EventName.VIDEO_UPLOADED, 10)
     MongoStalledConversions(mongo).reclaim(10, announce)
     MongoStalledConversions(mongo).reannounce(10, announce, timedelta(days=10_000))
+    MongoStalledConversions(mongo).renotify(10, timedelta(), timedelta(days=3))
     MongoTombstones(mongo).unpurged(10, timedelta())
     for bucket in BUCKETS:
         files = GridFSFiles(mongo, bucket)
@@ -38,8 +44,9 @@ def test_no_question_reads_a_whole_collection_and_no_index_is_idle(mongo):
     answered = list(mongo.system.profile.find({"planSummary": {"$exists": True}}))
     # A driver looks once whether a bucket is empty: "any one file" needs no index.
     scans = [a for a in answered if a["planSummary"].startswith("COLLSCAN") and a["command"].get("limit") != 1]
+    sorts = [a for a in answered if a.get("hasSortStage")]
     assert len(answered) > 8
-    assert scans == []
+    assert (scans, sorts) == ([], [])
     asked = {stats["name"] for stats in mongo.conversions.aggregate([{"$indexStats": {}}]) if stats["accesses"]["ops"]}
     assert {index.document["name"] for index in CONVERSIONS} <= asked
 
@@ -51,6 +58,37 @@ def test_indexes_are_made_once(mongo):
     ensure_indexes(mongo)
 
     assert list(mongo.conversions.list_indexes()) == before
+
+
+def test_an_index_may_take_longer_than_a_function(servers):
+    """A collection that has grown takes minutes, and the deployment must not fail over it."""
+    limits = CommandLimits()
+    client: MongoClient[Document] = MongoClient(servers.mongodb, timeoutMS=5_000, event_listeners=[limits])
+    name = f"test_{uuid.uuid4().hex}"
+    try:
+        ensure_indexes(client[name])
+    finally:
+        client.drop_database(name)
+        client.close()
+
+    assert min(limits.of["createIndexes"]) > 60_000
+    assert max(limits.of["ping"]) <= 5_000
+
+
+class CommandLimits(CommandListener):
+    """How many milliseconds the server was given, by command."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, list[int]] = {}
+
+    def started(self, event: CommandStartedEvent) -> None:
+        self.of.setdefault(event.command_name, []).append(event.command["maxTimeMS"])
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        pass
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        pass
 
 
 def announce(conversion_id: str) -> Event:

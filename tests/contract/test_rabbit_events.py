@@ -70,7 +70,12 @@ class RabbitBroker:
                     yield queue.name, *message
 
     def arrived(self) -> list[Event]:
-        return [event for message in self.messages() for event in events_in(rmq_event(message[0], "/", *message[1:]))]
+        return [event for message in self.messages() for event in self.read(message)]
+
+    @staticmethod
+    def read(message: tuple[str, pika.spec.Basic.GetOk, pika.BasicProperties, bytes]) -> Iterator[Event]:
+        queue, *delivery = message
+        return events_in(rmq_event(queue, "/", *delivery), *EventName)
 
     def go_down(self) -> None:
         self.proxy.go_down()
@@ -235,6 +240,24 @@ def test_a_broker_that_falls_silent_is_given_up_in_time(rabbit: RabbitBroker) ->
         rabbit.events.publish(make_event("e2"))
 
     assert time.monotonic() - started < 20
+
+
+def test_uploads_do_not_queue_up_behind_a_silent_broker(rabbit: RabbitBroker) -> None:
+    """Five threads that wait one after the other would let the last one wait five times as long."""
+    rabbit.proxy.freeze()
+    started = time.monotonic()
+
+    def publish(number: int) -> bool:
+        try:
+            rabbit.events.publish(make_event(f"e{number}"))
+        except NotPublished:
+            return False
+        return True
+
+    with ThreadPoolExecutor(5) as pool:
+        assert not any(pool.map(publish, range(5)))
+
+    assert time.monotonic() - started < 2 * TIMEOUT_S + 3
 
 
 def method_frame(method: pika.spec.Connection.Close | pika.spec.Connection.Blocked) -> bytes:

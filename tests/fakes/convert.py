@@ -48,17 +48,19 @@ class FakeClaims:
         record.lease_until = _now() + self._lease
         _change(record, progress=progress)
 
-    def complete(self, claim: Claim, mp3: Mp3, video_duration_s: float, owed: Sequence[Event]) -> None:
+    def complete(self, claim: Claim, mp3: Mp3, video_duration_s: float, completed: Event) -> None:
         record = self._held(claim)
         video = msgspec.structs.replace(record.conversion.video, duration_s=video_duration_s)
         _change(record, state=State.COMPLETED, progress=1.0, mp3=mp3, video=video, completed_at=_now())
         record.mp3_file_id = claim.mp3_file_id
-        self._end(record, owed)
+        record.untold, record.owed_at = completed, _now()
+        self._end(record, [completed])
 
-    def fail(self, claim: Claim, failure: Failure, owed: Sequence[Event]) -> None:
+    def fail(self, claim: Claim, failure: Failure, failed: Event) -> None:
         record = self._held(claim)
         _change(record, state=State.FAILED, error=failure, completed_at=_now())
-        self._end(record, owed)
+        record.untold, record.owed_at = failed, _now()
+        self._end(record, [failed])
 
     def release(self, claim: Claim, owed: Sequence[Event], *, counts: bool) -> None:
         record = self._held(claim)

@@ -6,7 +6,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from functions.download.library import Entry, NotFailedState, Position
-from functions.shared.conversions import Conversion, State
+from functions.shared.conversions import Conversion, Owner, State, Video
 from functions.shared.events import Event
 from tests.fakes.shared import FakeDatabase
 
@@ -33,9 +33,18 @@ class FakeLibrary:
     def delete(self, conversion_id: str, now: datetime) -> None:
         record = self._database.live(conversion_id)
         is_running = record.conversion.state in {State.QUEUED, State.CONVERTING}
-        state = State.CANCELLED if is_running else record.conversion.state
-        record.conversion = replace(record.conversion, state=state, updated_at=now)
-        record.deleted, record.lease_until, record.owed = True, None, []
+        record.conversion = replace(
+            record.conversion,
+            owner=Owner(id="", email=""),
+            state=State.CANCELLED if is_running else record.conversion.state,
+            filename="",
+            video=Video(bytes=0, sha256=""),
+            mp3=None,
+            error=None,
+            updated_at=now,
+        )
+        record.deleted, record.lease_until, record.owed, record.untold = True, None, [], None
+        record.extra = {"deleted_at": now}
 
     def retry(self, conversion_id: str, owed: Sequence[Event], now: datetime) -> Conversion:
         record = self._database.live(conversion_id)
@@ -50,7 +59,7 @@ class FakeLibrary:
             completed_at=None,
             updated_at=now,
         )
-        record.lease_until = None
+        record.lease_until = record.untold = None
         record.owed += owed
         return record.conversion
 

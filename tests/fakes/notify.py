@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.message import EmailMessage
 
+from functions.notify.mailers import recipient
 from functions.notify.notices import NoticeHeld, Outcome
 from functions.shared.clock import Clock
 from functions.shared.events import Event
@@ -45,6 +46,9 @@ class FakeNotices:
         notice = self._notice(event)
         if notice:
             notice.outcome = outcome
+            record = self._database.records[event.conversion_id]
+            if record.untold and record.untold.id == event.id:
+                record.untold = None
 
     def release(self, event: Event, claim: str) -> None:
         notice = self._notice(event)
@@ -67,6 +71,7 @@ class FakeMailers:
     def send(self, letter: EmailMessage) -> None:
         if self.error:
             raise self.error
+        recipient(letter)
         self.sent.append(letter)
 
 

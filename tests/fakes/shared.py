@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from functions.shared.conversions import Conversion, ConversionMissing
-from functions.shared.events import Event, NotPublished
+from functions.shared.events import Event, EventName, NotPublished
 from functions.shared.files import CHUNK_BYTES, FileDamaged, FileMissing, StoredFile
 
 
@@ -25,13 +25,18 @@ class FakeClock:
 
 @dataclass
 class Record:
-    """What a conversion document holds beside the conversion. `lease_until` None means that nobody holds it."""
+    """What a conversion document holds beside the conversion. `lease_until` None means that nobody holds it.
+
+    `untold` is the event of its end, as long as nobody was told, and `owed_at` when that was last owed.
+    """
 
     conversion: Conversion
     owed: list[Event] = field(default_factory=list)
     fence: int = 0
     lease_until: datetime | None = None
     mp3_file_id: str | None = None
+    untold: Event | None = None
+    owed_at: datetime | None = None
     deleted: bool = False
     extra: dict[str, object] = field(default_factory=dict)
 
@@ -64,9 +69,9 @@ class FakeOutbox:
     def __init__(self, database: FakeDatabase) -> None:
         self._database = database
 
-    def owed(self, limit: int) -> list[Event]:
+    def owed(self, name: EventName, limit: int) -> list[Event]:
         records = sorted(self._database.records.values(), key=lambda record: record.conversion.updated_at)
-        return [event for record in records for event in record.owed][:limit]
+        return [event for record in records for event in record.owed if event.event is name][:limit]
 
     def mark_published(self, event: Event) -> None:
         record = self._database.records.get(event.conversion_id)

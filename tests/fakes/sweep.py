@@ -38,6 +38,23 @@ class FakeStalledConversions:
         ]
         return [self._announce(record, announce) for record in found[:limit]]
 
+    def renotify(self, limit: int, after: timedelta, within: timedelta) -> list[Event]:
+        now = self._clock()
+        found = [
+            (completed_at, record, record.untold)
+            for record in self._database.records.values()
+            if not record.deleted
+            and not record.owed
+            and record.untold
+            and (record.owed_at or now) <= now - after
+            and (completed_at := record.conversion.completed_at or now) >= now - within
+        ]
+        found.sort(key=lambda each: each[0])
+        for _, record, event in found[:limit]:
+            record.owed.append(event)
+            record.owed_at = now
+        return [event for _, _, event in found[:limit]]
+
     def _in_state(self, state: State) -> list[Record]:
         records = (r for r in self._database.records.values() if r.conversion.state is state and not r.deleted)
         return sorted(records, key=lambda record: record.conversion.updated_at)

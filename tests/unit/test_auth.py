@@ -108,7 +108,17 @@ def test_an_email_is_taken_in_any_case(client: Client, ada: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize(
-    "email", ["ada@example.com\r\n", "ada\r\nBcc: eve@example.com@example.com", "a\x00da@example.com"]
+    "email",
+    [
+        "ada@example.com\r\n",
+        "ada\r\nBcc: eve@example.com@example.com",
+        "a\x00da@example.com",
+        # Encoded words of RFC 2047: `v@victim.com,` and a line break with another header after it.
+        "=?utf-8?q?v=40victim.com=2C?=@b.de",
+        "=?utf-8?q?x=0D=0ABcc:_evil=40example.com=0D=0A?=@b.de",
+        "ada.=?us-ascii?B?dkB2aWN0aW0uY29tLA==?=@b.de",
+        "a=?b@b.de",
+    ],
 )
 def test_an_email_that_could_break_out_of_a_header_is_refused(client: Client, email: str) -> None:
     """The address goes into the To header of a mail: a line break in it would add recipients."""

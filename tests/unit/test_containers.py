@@ -5,6 +5,7 @@ import io
 import pytest
 
 from functions.convert.containers import has_encrypted_sound, is_cut_off
+from functions.convert.failures import InvalidMedia
 
 # Containers that say how long they are. MPEG-TS does not: a piece of a stream is a stream.
 TELLING = ["mp4 moov last", "mp4 moov first", "mkv", "webm opus", "avi", "mov", "wmv", "ogv", "3gp"]
@@ -48,3 +49,26 @@ def test_encrypted_sound_is_seen(media):
     for name, expected in (("encrypted", True), ("mp4 moov last", False), ("mkv", False)):
         content = media.video(name).read_bytes()
         assert has_encrypted_sound(io.BytesIO(content), len(content)) is expected
+
+
+def test_padding_after_the_last_box_is_no_cut(media):
+    """Some recorders fill up with zeros."""
+    for padding in (3, 4, 100):
+        content = media.video("mp4 moov last").read_bytes() + bytes(padding)
+        assert not is_cut_off(io.BytesIO(content), len(content))
+
+
+def test_a_file_of_nothing_but_tiny_boxes_is_refused_soon():
+    """A walk past millions of boxes would hold the worker, and its lease would end."""
+    content = b"\0\0\0\x08ftyp" + b"\0\0\0\x08free" * 300_000
+
+    with pytest.raises(InvalidMedia):
+        is_cut_off(io.BytesIO(content), len(content))
+
+
+def test_encryption_is_found_across_blocks():
+    """The index of a long video is read in blocks."""
+    index = b"x" * (1024 * 1024 - 10) + b"enca" + b"x" * 100
+    content = b"\0\0\0\x08ftyp" + (len(index) + 8).to_bytes(4, "big") + b"moov" + index
+
+    assert has_encrypted_sound(io.BytesIO(content), len(content))

@@ -9,11 +9,12 @@ from functions.convert.app import create_handler
 from functions.convert.convert import Deps, convert
 from functions.convert.encoder import Progress
 from functions.convert.failures import AttemptFailed, Interrupted, NoAudioTrack
-from functions.convert.heartbeat import Heartbeat
+from functions.convert.heartbeat import Deadline, Heartbeat
 from functions.shared.conversions import Conversion, Options, Quality, State
 from functions.shared.events import Event, EventName
 from functions.shared.logs import get_logger
 from functions.shared.problems import Unavailable
+from functions.shared.rmq import MalformedMessage
 from tests.conversions import VIDEO, conversion, event
 from tests.fakes.convert import FRAMES, TAG, FakeClaims, FakeEncoder
 from tests.fakes.shared import FakeClock, FakeConversions, FakeDatabase, FakeEvents, FakeFiles, FakeOutbox
@@ -52,7 +53,7 @@ class World:
         self.conversions.add(uploaded, [])
 
     def convert(self, uploaded: Event | None = None, remaining_s: Callable[[], float] = lambda: LONG_S) -> None:
-        convert(uploaded or event(), self.deps, remaining_s)
+        convert(uploaded or event(), self.deps, Deadline(remaining_s))
 
     @property
     def conversion(self) -> Conversion:
@@ -84,6 +85,16 @@ def test_the_function_can_be_called_with_a_message(world):
     handler(rmq_event("video_conversion_queue", event()), Context())
 
     assert world.conversion.state == State.COMPLETED
+
+
+def test_a_message_of_another_kind_is_none_for_convert(world):
+    """A wrong binding must not start conversions of what is converted."""
+    handler = create_handler(lambda: world.deps)
+
+    with pytest.raises(MalformedMessage):
+        handler(rmq_event("video_conversion_queue", event(EventName.CONVERSION_COMPLETED)), Context())
+
+    assert world.encoder.calls == []
 
 
 def test_an_uploaded_video_becomes_an_mp3(world):
@@ -217,6 +228,22 @@ def test_a_damaged_video_is_not_converted(world):
     assert world.encoder.calls == []
 
 
+def test_a_video_that_is_gone_because_it_was_deleted_is_no_damage(world):
+    """Deleting takes the video at once; the worker that was just fetching it has nothing to report."""
+    read = world.videos.read
+
+    def delete_then_read(*args):
+        world.database.records["c1"].deleted = True
+        world.videos.delete("c1")
+        return read(*args)
+
+    world.videos.read = delete_then_read
+
+    world.convert()
+
+    assert world.events.published == []
+
+
 def test_a_worker_that_lost_its_claim_changes_nothing(world):
     """A stalled worker that wakes up must not overwrite what its successor did."""
 
@@ -260,23 +287,48 @@ def test_the_event_stays_owed_while_the_broker_is_down(world):
 def test_a_host_that_stops_gets_the_conversion_back_uncounted(world, monkeypatch):
     """A deploy in mid-conversion is nobody's failure: the message comes back and the attempt is none."""
     monkeypatch.setattr("functions.convert.heartbeat._BEAT_S", 0)
-    remaining = iter([LONG_S, 10.0])
+    remaining = iter([LONG_S])
     world.encoder.then = lambda on_progress: on_progress(0.5)
 
     with pytest.raises(Interrupted):
-        world.convert(remaining_s=lambda: next(remaining, 10.0))
+        world.convert(remaining_s=lambda: next(remaining, 4.0))
 
     assert world.conversion.state == State.QUEUED
     assert world.conversion.attempts == 0
     assert world.mp3s.contents == {}
 
 
-def test_a_conversion_ends_in_time_when_the_hosts_time_is_up(world, monkeypatch):
-    """Lambda would kill the function without a word; the person gets one."""
+def test_a_host_that_stops_but_has_time_lets_the_conversion_end(world, monkeypatch):
+    """The time to drain is there to be used."""
+    monkeypatch.setattr("functions.convert.heartbeat._BEAT_S", 0)
+    remaining = iter([LONG_S])
+    world.encoder.then = lambda on_progress: on_progress(0.5)
+
+    world.convert(remaining_s=lambda: next(remaining, 20.0))
+
+    assert world.conversion.state == State.COMPLETED
+
+
+def test_a_host_that_was_stopping_from_the_beginning_fails_no_conversion(world, monkeypatch):
+    """A message may be taken in the moment of the signal; took-too-long would be for ever."""
     monkeypatch.setattr("functions.convert.heartbeat._BEAT_S", 0)
     world.encoder.then = lambda on_progress: on_progress(0.5)
 
-    world.convert(remaining_s=lambda: 4.0)
+    with pytest.raises(Interrupted):
+        world.convert(remaining_s=lambda: 3.0)
+
+    assert world.conversion.state == State.QUEUED
+
+
+def test_a_conversion_ends_in_time_when_the_hosts_time_is_up(world, monkeypatch):
+    """Lambda would kill the function without a word; the person gets one."""
+    monkeypatch.setattr("functions.convert.heartbeat._BEAT_S", 0)
+    passed = iter([0.0, 0.0])
+    monkeypatch.setattr("functions.convert.heartbeat.time.monotonic", lambda: next(passed, 896.0))
+    remaining = iter([900.0])
+    world.encoder.then = lambda on_progress: on_progress(0.5)
+
+    world.convert(remaining_s=lambda: next(remaining, 4.0))
 
     assert world.conversion.error is not None
     assert world.conversion.error.type == "took-too-long"
@@ -321,7 +373,7 @@ def test_an_outage_longer_than_the_lease_stops_the_encoder(world, monkeypatch):
     claims = ClaimsThatCannotBeRenewed(world.database, lease_s=30)
     claim = claims.claim("c1", "worker-1")
     assert claim is not None
-    heartbeat = Heartbeat(claims, claim, -1, lambda: LONG_S, world.deps.logger)
+    heartbeat = Heartbeat(claims, claim, -1, Deadline(lambda: LONG_S), world.deps.logger)
 
     with pytest.raises(Unavailable):
         heartbeat.beat(0.5)

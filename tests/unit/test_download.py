@@ -263,7 +263,7 @@ def test_a_failed_conversion_can_be_tried_again(shelf):
     assert [(event.event, event.conversion_id) for event in shelf.deps.events.published] == [
         (EventName.VIDEO_UPLOADED, "c1")
     ]
-    assert shelf.deps.outbox.owed(10) == []
+    assert shelf.deps.outbox.owed(EventName.VIDEO_UPLOADED, 10) == []
 
 
 def test_trying_again_while_the_broker_is_down_is_owed(shelf):
@@ -271,7 +271,7 @@ def test_trying_again_while_the_broker_is_down_is_owed(shelf):
     shelf.deps.events.down = True
 
     assert shelf.call("POST", "/v1/conversions/{conversion_id}/retry", conversion_id="c1")["statusCode"] == 202
-    assert [event.event for event in shelf.deps.outbox.owed(10)] == [EventName.VIDEO_UPLOADED]
+    assert len(shelf.deps.outbox.owed(EventName.VIDEO_UPLOADED, 10)) == 1
 
 
 @pytest.mark.parametrize("state", [State.QUEUED, State.CONVERTING, State.COMPLETED, State.CANCELLED])

@@ -107,5 +107,14 @@ def test_long_and_odd_values_are_cut_and_cleaned():
     assert str(tag["TPE1"]) == "ab"
 
 
+def test_wide_spaces_joined_emoji_and_lines_of_a_comment_stay():
+    """They are what the artist wrote: Japanese titles have wide spaces, and lyrics have lines."""
+    tag = ID3(io.BytesIO(make_tag({"title": "東京\u3000夜", "artist": "👩\u200d🎤", "comment": "one\ntwo"})))
+
+    assert str(tag["TIT2"]) == "東京\u3000夜"
+    assert str(tag["TPE1"]) == "👩\u200d🎤"
+    assert str(tag["COMM::XXX"]) == "one\ntwo"
+
+
 def test_without_metadata_there_is_no_tag():
     assert make_tag({"encoder": "Lavf"}) == b""

@@ -17,12 +17,14 @@ from functions.notify.letters import Letters
 from functions.notify.mailers import MailNotSent, Undeliverable
 from functions.notify.notices import NoticeHeld
 from functions.notify.notify import Deps
+from functions.notify.ses_mail import connect_ses
 from functions.notify.settings import Settings
-from functions.shared.conversions import Conversion, State
+from functions.shared.conversions import Conversion, Owner, State
 from functions.shared.events import Event, EventName
 from functions.shared.links import Links
 from functions.shared.rmq import MalformedMessage
 from functions.shared.settings import InvalidSettings
+from infra.template import load_template
 from tests.conversions import NOW, conversion
 from tests.ended_conversions import COMPLETED, FAILED
 from tests.fakes.notify import FakeMailers, FakeNotices
@@ -61,7 +63,7 @@ class World:
 def world() -> World:
     database, clock, mailers = FakeDatabase(), FakeClock(NOW), FakeMailers()
     ids = itertools.count()
-    notices = FakeNotices(database, timedelta(seconds=30), clock, lambda: f"claim-{next(ids)}")
+    notices = FakeNotices(database, app.NOTICE_LEASE, clock, lambda: f"claim-{next(ids)}")
     letters = Letters(
         Settings(mongodb_url="-", link_keys="-", mail_from="video2mp3 <mail@example.org>").sender,
         Links(("secret",), "http://127.0.0.1:8080", clock),
@@ -158,6 +160,20 @@ def test_a_letter_to_nobody_is_logged_and_not_tried_for_ever(world):
     assert world.logged("undeliverable")["reason"] == "550 No such mailbox"
 
 
+def test_a_letter_to_an_address_that_could_be_read_as_another_is_sent_to_nobody(world):
+    """The account is older than the rule for addresses. Its message must not come back for ever, either."""
+    world.holds(
+        conversion(owner=Owner("u1", "=?utf-8?q?v=40victim.com=2C?=@b.de"), state=State.FAILED, error=FAILED.error)
+    )
+
+    world.handler(rmq_event(QUEUE, failed()))
+    world.handler(rmq_event(QUEUE, failed(), redelivered=True))
+
+    assert world.mailers.sent == []
+    assert "one address" in world.logged("undeliverable")["reason"]
+    assert world.logged("nobody told: it was told before")
+
+
 def test_what_another_is_sending_comes_back(world):
     """Only when it is known how the other ended can the message go."""
     world.holds(COMPLETED)
@@ -173,11 +189,21 @@ def test_what_another_died_over_is_sent_after_its_lease(world):
     """A worker that was killed between claiming and sending must not cost a person the e-mail."""
     world.holds(COMPLETED)
     world.notices.claim(completed())
-    world.clock.advance(seconds=31)
+    world.clock.advance(seconds=app.NOTICE_LEASE.total_seconds() + 1)
 
     world.handler(rmq_event(QUEUE, completed(), redelivered=True))
 
     assert len(world.mailers.sent) == 1
+
+
+def test_a_claim_outlasts_whoever_may_still_be_sending(monkeypatch):
+    """Lambda ends a call at its Timeout and SES is given up; only after that may another send the letter."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    ses: Any = connect_ses().meta.config
+    longest_by_ses_s = ses.retries["total_max_attempts"] * (ses.connect_timeout + ses.read_timeout)
+
+    assert timedelta(seconds=load_template().functions["NotifyFunction"].timeout_s) < app.NOTICE_LEASE
+    assert timedelta(seconds=longest_by_ses_s) < app.NOTICE_LEASE
 
 
 @pytest.mark.parametrize(
@@ -210,7 +236,8 @@ def test_an_event_that_is_none_of_ours_tells_nobody(world):
     """A wrong binding must not send wrong letters."""
     world.holds(COMPLETED)
 
-    world.handler(rmq_event(QUEUE, Event("e1", EventName.VIDEO_UPLOADED, "c1", NOW)))
+    with pytest.raises(MalformedMessage):
+        world.handler(rmq_event(QUEUE, Event("e1", EventName.VIDEO_UPLOADED, "c1", NOW)))
 
     assert world.mailers.sent == []
 

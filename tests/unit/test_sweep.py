@@ -9,15 +9,19 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from aws_lambda_powertools import Logger
 
+from functions.notify.notices import Outcome
 from functions.shared.conversions import Conversion, State
-from functions.shared.events import Event, EventName
+from functions.shared.events import Event, EventName, NotPublished
 from functions.shared.settings import InvalidSettings
 from functions.sweep import app
-from functions.sweep.sweep import PURGE_AFTER, RELAY_AFTER, Deps, SweepFailed
-from tests.conversions import NOW, conversion
+from functions.sweep.sweep import LIMIT, PURGE_AFTER, RELAY_AFTER, TELL_WITHIN, Deps, SweepFailed
+from tests.conversions import NOW, conversion, event
+from tests.ended_conversions import COMPLETED, FAILED
+from tests.fakes.notify import FakeNotices
 from tests.fakes.shared import FakeClock, FakeDatabase, FakeEvents, FakeFiles, FakeOutbox, Record
 from tests.fakes.sweep import FakeStalledConversions, FakeTombstones
 
@@ -34,7 +38,8 @@ SCHEDULED: dict[str, Any] = {
     "detail": {},
 }
 CONTEXT = SimpleNamespace(aws_request_id="request-1")
-NOTHING = {"published": 0, "reclaimed": 0, "reannounced": 0, "purged": 0}
+COMPLETED_LONG_AGO = msgspec.structs.replace(COMPLETED, id="c2", completed_at=NOW - TELL_WITHIN)
+NOTHING = {"published": 0, "reclaimed": 0, "reannounced": 0, "renotified": 0, "purged": 0}
 
 
 @dataclass
@@ -57,11 +62,10 @@ class World:
     def sweeps(self) -> dict[str, int]:
         return app.create_handler(lambda: self.deps)(SCHEDULED, CONTEXT)
 
-    def logged(self, message: str) -> dict[str, Any]:
+    def logged(self, message: str, run: int = 0) -> dict[str, Any]:
         lines = [json.loads(line) for line in self.log.getvalue().splitlines()]
-        [line] = [line for line in lines if line["message"] == message]
-        found: dict[str, Any] = line
-        return found
+        found: list[dict[str, Any]] = [line for line in lines if line["message"] == message]
+        return found[run]
 
 
 @pytest.fixture
@@ -131,6 +135,20 @@ def test_while_the_broker_is_down_everything_stays_owed(world):
     assert world.sweeps() == {**NOTHING, "published": 1}
 
 
+def test_events_that_no_queue_takes_do_not_hold_up_the_others(world):
+    """With one queue missing for long, new videos must still be converted."""
+    for number in range(LIMIT + 1):
+        world.holds(conversion(f"c{number}"), event(EventName.CONVERSION_COMPLETED, f"c{number}"))
+    uploaded = event(EventName.VIDEO_UPLOADED, "new")
+    world.holds(conversion("new", updated_at=NOW + timedelta(seconds=1)), uploaded)
+    world.clock.advance(minutes=1)
+    world.deps = replace(world.deps, events=(events := NobodyIsTold()))
+
+    assert world.sweeps() == {**NOTHING, "published": 1}
+
+    assert events.published == [uploaded]
+
+
 def test_a_conversion_whose_worker_died_is_announced_at_once(world):
     """Its owner has waited for the lease already, and should not wait for another run."""
     record = world.holds(conversion(state=State.CONVERTING, attempts=1), lease_until=NOW - timedelta(seconds=1))
@@ -167,6 +185,58 @@ def test_a_conversion_that_nobody_heard_of_is_announced_again(world):
     assert [(event.event, event.conversion_id) for event in world.events.published] == [("video.uploaded", "c1")]
     assert world.logged("announced again")["conversion_id"] == "c1"
     assert world.sweeps() == NOTHING
+
+
+@pytest.mark.parametrize("ended", [COMPLETED, FAILED], ids=["completed", "failed"])
+def test_an_outcome_that_nobody_was_told_of_is_announced_again(world, ended):
+    """A mail server was down for so long that the message was dead-lettered. Its owner still waits for the e-mail."""
+    outcome = event(EventName(f"conversion.{ended.state}"))
+    record = world.holds(ended, untold=outcome, owed_at=NOW)
+    world.clock.advance(minutes=14)
+    assert world.sweeps() == NOTHING
+    world.clock.advance(minutes=1)
+
+    assert world.sweeps() == {**NOTHING, "renotified": 1}
+
+    assert world.events.published == [outcome]
+    assert record.owed == []
+    assert world.logged("outcome announced again")["event_id"] == outcome.id
+    assert world.logged("swept", 1)["renotified"] == 1
+
+
+def test_an_outcome_is_announced_again_and_again_until_it_is_told(world):
+    """But not more often than all the others, and not when it is old news."""
+    outcome = event(EventName.CONVERSION_COMPLETED)
+    notices = FakeNotices(world.database, timedelta(minutes=2), world.clock, lambda: "claim-1")
+    world.holds(COMPLETED, untold=outcome, owed_at=NOW)
+    world.holds(COMPLETED_LONG_AGO, untold=event(EventName.CONVERSION_COMPLETED, "c2"), owed_at=NOW)
+
+    announced = []
+    for _ in range(30):
+        world.clock.advance(minutes=1)
+        announced.append(world.sweeps()["renotified"])
+    assert announced == [*[0] * 14, 1, *[0] * 14, 1]
+    assert world.events.published == [outcome, outcome]
+
+    notices.claim(outcome)
+    notices.settle(outcome, Outcome.SENT)
+    world.clock.advance(minutes=15)
+    assert world.sweeps() == NOTHING
+
+
+def test_an_outcome_that_cannot_be_announced_again_stays_owed(world):
+    """Then the relay brings it, like any other event."""
+    outcome = event(EventName.CONVERSION_COMPLETED)
+    record = world.holds(COMPLETED, untold=outcome, owed_at=NOW)
+    world.clock.advance(minutes=15)
+    world.events.down = True
+    assert world.sweeps() == {**NOTHING, "renotified": 1}
+    assert record.owed == [outcome]
+    world.events.down = False
+
+    assert world.sweeps() == {**NOTHING, "published": 1}
+
+    assert world.events.published == [outcome]
 
 
 def test_the_files_of_a_deleted_conversion_are_gone_in_the_end(world):
@@ -220,7 +290,7 @@ def test_a_rule_that_fails_does_not_stop_the_others(world):
     world.clock.advance(minutes=2)
     world.deps = replace(world.deps, stalled=BrokenStalledConversions())
 
-    with pytest.raises(SweepFailed, match="reannounced, reclaimed"):
+    with pytest.raises(SweepFailed, match="reannounced, reclaimed, renotified"):
         world.sweeps()
 
     assert world.events.published == [owed()]
@@ -253,3 +323,15 @@ class BrokenStalledConversions:
 
     def reannounce(self, limit, announce, after):
         raise OSError("the storage is on fire")
+
+    def renotify(self, limit, after, within):
+        raise OSError("the storage is on fire")
+
+
+class NobodyIsTold(FakeEvents):
+    """The queue of notifications is missing."""
+
+    def publish(self, event: Event) -> None:
+        if event.event is not EventName.VIDEO_UPLOADED:
+            raise NotPublished("No queue takes it.")
+        super().publish(event)

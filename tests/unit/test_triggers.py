@@ -8,6 +8,7 @@ from typing import Any
 
 import pika
 import pika.spec
+import pytest
 
 from functions.shared.events import Event, EventName
 from functions.shared.logs import get_logger
@@ -151,7 +152,7 @@ def test_functions_can_read_what_the_bridge_makes():
     event = rmq_event("q", "/", delivery(), pika.BasicProperties(message_id="m1"), body)
 
     occurred_at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    assert list(events_in(event)) == [Event("m1", EventName.VIDEO_UPLOADED, "c1", occurred_at)]
+    assert list(events_in(event, *EventName)) == [Event("m1", EventName.VIDEO_UPLOADED, "c1", occurred_at)]
 
 
 def test_pauses_double_up_to_the_longest_and_begin_anew():
@@ -314,14 +315,13 @@ def test_a_call_under_way_learns_that_its_process_ends():
     assert 0 < left_ms <= 25_000
 
 
-def test_a_call_that_begins_while_its_process_ends_gets_no_more_time():
-    """A message may have been on its way when the signal came."""
+def test_no_call_begins_while_its_process_ends():
+    """A message may have been on its way when the signal came; it goes back to the queue."""
     functions = Waiting()
-    functions.go_on.set()
     invocations = Invocations(functions)
 
     invocations.shorten(25)
-    answer = invocations.invoke("convert", {"a": 1})
 
-    assert answer == {"a": 1}
-    assert functions.contexts[0].get_remaining_time_in_millis() <= 25_000
+    with pytest.raises(FunctionFailed):
+        invocations.invoke("convert", {"a": 1})
+    assert functions.contexts == []

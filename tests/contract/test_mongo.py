@@ -1,0 +1,139 @@
+"""How long functions wait for MongoDB, and what its errors become."""
+
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pymongo.errors
+import pytest
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from functions.shared.conversions import Options
+from functions.shared.files import CHUNK_BYTES, GridFSFiles
+from functions.shared.logs import get_logger
+from functions.shared.mongo import Document, connect_mongo, mongo_errors
+from functions.shared.mongo_conversions import MongoConversions, MongoOutbox
+from functions.shared.problems import Unavailable
+from functions.upload.accept import Deps, accept_video
+from tests.conversions import OWNER, VIDEO, conversion
+from tests.fakes.shared import FakeClock, FakeEvents, FakeFiles
+from tests.tcp_proxy import proxied
+
+# What API Gateway gives a function, less what else it does.
+LIMIT_S = 29 - 5
+
+
+def test_a_mongodb_that_falls_silent_is_given_up_in_time(mongo, servers):
+    """After 29 s API Gateway answers in place of the function, and its 504 does not say to try again.
+
+    All ways in which functions wait are tried at once: those where an operation is tried again, and those where
+    another operation follows one that was given up.
+    """
+    silent = threading.Event()
+    with proxied(servers.mongodb) as (proxy, url):
+
+        def silencing(part: bytes) -> Iterator[bytes]:
+            proxy.freeze()
+            silent.set()
+            yield part
+
+        client = connect_mongo(url).client
+        database = client[mongo.name]
+        conversions, files = MongoConversions(database), GridFSFiles(database, "mp3s")
+        conversions.add(conversion(), [])
+        # More than MongoDB sends at once, so that the rest has to be asked for.
+        files.put("f1", [bytes(CHUNK_BYTES)] * 20)
+        half_read, left = files.read("f1"), files.read("f1")
+        assert isinstance(left, Generator)
+        next(half_read)
+        next(left)
+        open_connections(database, 4)
+        nobody = connect_mongo(url)
+        deps = Deps(
+            conversions=conversions,
+            videos=FakeFiles(),
+            events=FakeEvents(),
+            outbox=MongoOutbox(database),
+            clock=FakeClock(),
+            new_id=lambda: "c3",
+            logger=get_logger("tests"),
+        )
+        ways: dict[str, Callable[[], object]] = {
+            "read": lambda: conversions.get("c1"),
+            "write": lambda: conversions.add(conversion("c2"), []),
+            "go on reading a file": lambda: list(half_read),
+            "write, then look whether it was done": lambda: accept_video([VIDEO], "a.mp4", Options(), OWNER, deps),
+            "connect": nobody.conversions.find_one,
+        }
+        try:
+            with ThreadPoolExecutor(len(ways) + 2) as pool:
+                waits = {"write a file, then clean up": pool.submit(given_up, lambda: files.put("f2", silencing(b"x")))}
+                assert silent.wait(10)
+                waits |= {name: pool.submit(given_up, way) for name, way in ways.items()}
+                waits["close a file"] = pool.submit(seconds, left.close)
+            waited = {name: wait.result() for name, wait in waits.items()}
+        finally:
+            proxy.thaw()
+            client.close()
+            nobody.client.close()
+
+    assert max(waited.values()) < LIMIT_S, waited
+
+
+def test_an_operation_that_takes_too_long_is_given_up(mongo, servers):
+    """Also when the server is alive and only slow."""
+    client: MongoClient[Document] = MongoClient(servers.mongodb, timeoutMS=200)
+    mongo.conversions.insert_one({"_id": "c1"})
+
+    with client, pytest.raises(Unavailable), mongo_errors():
+        client[mongo.name].conversions.find_one({"$where": "sleep(5000) || true"})
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pymongo.errors.WriteConcernError("Not enough data-bearing nodes", 100),
+        pymongo.errors.WTimeoutError("waiting for replication timed out", 64),
+        pymongo.errors.NetworkTimeout("timed out"),
+        pymongo.errors.ExecutionTimeout("operation exceeded time limit", 50),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_write_that_may_have_been_done_is_unavailable(error):
+    """Whoever gets any other error may rely on it that nothing was written."""
+    with pytest.raises(Unavailable) as raised, mongo_errors():
+        raise error
+
+    assert raised.value.__cause__ is error
+
+
+def test_a_write_that_was_refused_is_not_unavailable(mongo):
+    """Trying it again would not help."""
+    MongoConversions(mongo).add(conversion(), [])
+
+    with pytest.raises(pymongo.errors.DuplicateKeyError):
+        MongoConversions(mongo).add(conversion(), [])
+
+
+def open_connections(database: Database[Document], count: int) -> None:
+    """Leave so many connections behind for the next operations; where they are too few, others are opened."""
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(lambda _: database.conversions.find_one({"$where": "sleep(300) || true"}), range(count)))
+
+
+def given_up(way: Callable[[], object]) -> float:
+    """Return how many seconds went by until it was known that the storage does not answer."""
+
+    def fails() -> None:
+        with pytest.raises((Unavailable, pymongo.errors.PyMongoError)):
+            way()
+
+    return seconds(fails)
+
+
+def seconds(way: Callable[[], object]) -> float:
+    began = time.monotonic()
+    way()
+    return time.monotonic() - began
