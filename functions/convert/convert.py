@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from typing import BinaryIO
@@ -135,10 +136,17 @@ def _make_mp3(claim: Claim, deps: Deps, heartbeat: Heartbeat) -> tuple[Mp3, floa
 def _fetch(claim: Claim, deps: Deps, heartbeat: Heartbeat, video: BinaryIO) -> None:
     fetched, whole = 0, claim.conversion.video.bytes
     try:
-        for part in deps.videos.read(claim.conversion.id):
-            video.write(part)
-            fetched += len(part)
-            heartbeat.beat(_FETCHED * fetched / whole if whole else 0.0)
+        # One part is written while the next is on its way.
+        with ThreadPoolExecutor(1) as writer:
+            writing: list[Future[int]] = []
+            for part in deps.videos.read(claim.conversion.id):
+                if writing:
+                    writing.pop().result()
+                writing.append(writer.submit(video.write, part))
+                fetched += len(part)
+                heartbeat.beat(_FETCHED * fetched / whole if whole else 0.0)
+            for last in writing:
+                last.result()
     except (FileMissing, FileDamaged) as error:
         # Whoever deleted the conversion meanwhile took its video, too: then this raises ClaimLost.
         deps.claims.renew(claim, 0.0)

@@ -5,9 +5,9 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-import pika
 import pika.exceptions
 
+from functions.shared.rabbit import connect_rabbit
 from infra.local.processes import ServerFailed, Stopping, free_port
 from infra.local.server import LocalServer
 from infra.rabbitmq.topology import CONSUMER_TIMEOUT_MS
@@ -103,11 +103,8 @@ class RabbitMQ(LocalServer):
 
     def ready(self) -> bool:
         """See LocalServer."""
-        parameters = pika.URLParameters(self.url)
-        parameters.socket_timeout = 1
-        parameters.stack_timeout = 2
         try:
-            pika.BlockingConnection(parameters).close()
+            connect_rabbit(self.url, timeout_s=2).close()
         except (pika.exceptions.AMQPError, OSError):
             return False
         return True
