@@ -4,11 +4,9 @@ Checks that every function has the settings it needs, then brings tables, indexe
 there already is left alone, so it can run before each start, and in several places at once.
 """
 
-import importlib
 import logging
 import os
 import sys
-from collections.abc import Mapping
 
 import msgspec
 import pika.exceptions
@@ -20,7 +18,8 @@ from functions.shared.settings import InvalidSettings, from_env
 from infra.mongo.schema import ensure_indexes
 from infra.postgres import migrate
 from infra.rabbitmq.topology import TopologyConflict, declare
-from infra.template import InvalidTemplate, Template, load_template
+from infra.settings import check_settings
+from infra.template import InvalidTemplate, load_template
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -46,27 +45,13 @@ def main() -> int:
     logging.getLogger("pika").setLevel(logging.CRITICAL)
     try:
         settings = from_env(Settings, os.environ)
-        check_settings(load_template(), os.environ)
+        check_settings(load_template().functions.values(), os.environ)
         prepare(settings)
     except (InvalidSettings, InvalidTemplate, NotPrepared) as error:
         print(error, file=sys.stderr)
         return 1
     print("Tables, indexes and queues are up to date")
     return 0
-
-
-def check_settings(template: Template, environ: Mapping[str, str]) -> None:
-    """Read the settings of every function once, so that a missing one shows before the first call.
-
-    Raises:
-        InvalidSettings: one is missing or of the wrong type. The message names the function, too.
-    """
-    for function in template.functions.values():
-        module = importlib.import_module(function.handler.rpartition(".")[0])
-        try:
-            from_env(module.Settings, environ)
-        except InvalidSettings as error:
-            raise InvalidSettings(f"{function.name} cannot run. {error}") from error
 
 
 def prepare(settings: Settings) -> None:

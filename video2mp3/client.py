@@ -146,7 +146,10 @@ class Client:
         return Link.from_json(self._json("POST", f"{_path(conversion_id)}/link", json={"ttl_seconds": ttl_s}))
 
     def _json(self, method: str, path: str, **content: Any) -> Any:
-        return self._send(method, path, **content).json()
+        try:
+            return self._send(method, path, **content).json()
+        except ValueError as error:
+            raise Unreachable(f"{self._http.base_url} answers, but not as video2mp3 does.") from error
 
     def _send(self, method: str, path: str, **content: Any) -> httpx.Response:
         with self._open(method, path, **content) as response:
@@ -167,7 +170,7 @@ class Client:
                     response.read()
                     raise ApiError.from_response(response)
                 yield response
-        except (httpx.TransportError, httpx.InvalidURL) as error:
+        except (httpx.RequestError, httpx.InvalidURL) as error:
             raise Unreachable(f"{self._http.base_url} does not answer: {error}") from error
 
     def _refresh(self, tokens: Tokens) -> None:
@@ -177,6 +180,10 @@ class Client:
             body = self._json("POST", "/v1/auth/refresh", json={"refresh_token": tokens.refresh})
         except Unreachable:
             self._tokens = tokens
+            raise
+        except ApiError as error:
+            if error.status in _BUSY:
+                self._tokens = tokens
             raise
         self._tokens = Tokens.from_json(body)
 

@@ -6,6 +6,7 @@ import signal
 import sys
 import uuid
 from types import FrameType
+from typing import Annotated
 
 import msgspec
 import uvicorn
@@ -32,7 +33,7 @@ class Settings(msgspec.Struct, frozen=True):
     amqp_url: str
     host: str = "127.0.0.1"
     port: int = 8080
-    drain_s: int = 25
+    drain_s: Annotated[int, msgspec.Meta(ge=0)] = 25
 
 
 def create_gateway(settings: Settings, logger: Logger) -> Gateway:

@@ -1,5 +1,6 @@
 """The gateway as an ASGI application, made with Starlette's parts: route, guard, call, answer."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
@@ -65,6 +66,11 @@ class Gateway:
             await exchange.answer(answer, parts)
         except ClientDisconnect:
             exchange.status = CLIENT_CLOSED_REQUEST
+        except asyncio.CancelledError:
+            if exchange.status:
+                raise
+            # The server is stopping, and has waited for this request for as long as it may.
+            await exchange.answer(problem_answer(Unavailable("The service")), None)
         except Exception:
             self._logger.exception("the answer was broken off", extra={"request_id": request.id})
             raise

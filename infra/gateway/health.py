@@ -1,5 +1,6 @@
 """Whether the servers that functions need answer."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 
 import anyio
@@ -29,9 +30,19 @@ class Health:
         self._checks = checks
         self._logger = logger
         self._timeout_s = timeout_s
+        self._looking: asyncio.Task[dict[str, str]] | None = None
 
     async def look(self) -> dict[str, str]:
-        """Run every check at the same time and return `ok` or `down: <why>` for each."""
+        """Run every check at the same time and return `ok` or `down: <why>` for each.
+
+        Whoever asks while somebody looks gets what that look finds: anybody may ask, and each look opens
+        connections.
+        """
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look())
+        return await asyncio.shield(self._looking)
+
+    async def _look(self) -> dict[str, str]:
         states = dict.fromkeys(self._checks, f"down: no answer within {self._timeout_s:g} s")
         # A limiter of its own: health is to be seen when every thread for functions is taken.
         limiter = anyio.CapacityLimiter(max(1, len(self._checks)))

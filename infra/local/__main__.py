@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(state: State, stopping: Stopping) -> None:
     """Run the stack until `stopping` is set. Raises ServerFailed, and Interrupted at the end."""
-    with state.taken():
+    with state.taken(stopping):
         supervisor = Supervisor(state, os.environ, get_logger("local"))
         try:
             print(f"Starting video2mp3; its data is in {state.folder}", flush=True)

@@ -42,10 +42,11 @@ class State:
             ) from error
 
     @contextlib.contextmanager
-    def taken(self) -> Iterator[None]:
-        """Keep the folder for one stack. Raises InUse, which says where the other is, and ServerFailed."""
+    def taken(self, stopping: Stopping) -> Iterator[None]:
+        """Keep the folder for one stack. Raises InUse, which says where the other is, ServerFailed and Interrupted."""
         self.make_folders()
-        with locked(self._lock, self._in_use, wait_s=0, stopping=Stopping()):
+        # Somebody who looks whether a stack runs holds the lock for a moment.
+        with locked(self._lock, self._in_use, wait_s=1, stopping=stopping):
             self._note.unlink(missing_ok=True)
             try:
                 yield

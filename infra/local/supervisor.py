@@ -15,7 +15,8 @@ from infra.local.processes import LeashedProcess, ServerFailed, Stopping, free_p
 from infra.local.servers import LocalServers
 from infra.local.service import Service
 from infra.local.state import Running, State
-from infra.prepare import NotPrepared, Settings, check_settings, prepare
+from infra.prepare import NotPrepared, Settings, prepare
+from infra.settings import check_settings
 from infra.template import InvalidTemplate, load_template
 
 DEFAULT_PORT = 8080
@@ -65,7 +66,7 @@ class Supervisor:
     @property
     def url(self) -> str:
         """Where a client on this machine finds the gateway."""
-        host = "127.0.0.1" if self._host in {"0.0.0.0", "::"} else self._host  # noqa: S104
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104
         return f"http://[{host}]:{self._port}" if ":" in host else f"http://{host}:{self._port}"
 
     def start(self, stopping: Stopping) -> None:
@@ -113,7 +114,7 @@ class Supervisor:
     def _prepare(self, environ: Mapping[str, str]) -> None:
         urls = self._servers.urls
         try:
-            check_settings(load_template(), environ)
+            check_settings(load_template().functions.values(), environ)
             prepare(Settings(urls.postgres, urls.mongodb, urls.amqp))
         except (InvalidSettings, InvalidTemplate) as error:
             raise ServerFailed(str(error), "Correct it and start again.") from error

@@ -4,13 +4,11 @@ On SIGTERM or SIGINT it takes no more messages, tells the functions under way th
 left, and ends when they have. A second signal ends it at once.
 """
 
-import importlib
 import logging
 import os
 import queue
 import signal
 import sys
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +20,7 @@ from functions.shared.logs import get_logger
 from functions.shared.settings import InvalidSettings, from_env
 from infra.invoke import InProcessFunctions
 from infra.rabbitmq.topology import CONSUMER_TIMEOUT_MS, CONVERSIONS
+from infra.settings import check_settings
 from infra.template import TEMPLATE, Function, InvalidTemplate, Template, load_template
 from infra.triggers.bridge import Bridge
 from infra.triggers.invocations import Invocations
@@ -35,7 +34,7 @@ class Settings(msgspec.Struct, frozen=True):
 
     amqp_url: Annotated[str, msgspec.Meta(pattern="^amqps?://.")]
     convert_workers: Annotated[int, msgspec.Meta(ge=1)] = os.cpu_count() or 1
-    drain_s: Annotated[float, msgspec.Meta(ge=0)] = 25
+    drain_s: Annotated[int, msgspec.Meta(ge=0)] = 25
 
 
 def main(template_path: Path = TEMPLATE) -> int:
@@ -47,7 +46,7 @@ def main(template_path: Path = TEMPLATE) -> int:
     try:
         settings = from_env(Settings, os.environ)
         template = load_template(template_path)
-        _check_settings(template, os.environ)
+        check_settings(_called(template), os.environ)
     except (InvalidSettings, InvalidTemplate) as error:
         print(error, file=sys.stderr)
         return 1
@@ -82,19 +81,10 @@ def _with_time(template: Template) -> dict[str, Function]:
     return {name: replace(function, timeout_s=longest_s) for name, function in template.functions.items()}
 
 
-def _check_settings(template: Template, environ: Mapping[str, str]) -> None:
-    """Import the functions that will be called and read their settings once, so that a missing one shows now."""
+def _called(template: Template) -> list[Function]:
     called = {trigger.function for trigger in template.queue_triggers}
     called |= {trigger.function for trigger in template.schedule_triggers}
-    for name in sorted(called):
-        module = importlib.import_module(_module(template.functions[name]))
-        settings = getattr(module, "Settings", None)
-        if settings is not None:
-            from_env(settings, environ)
-
-
-def _module(function: Function) -> str:
-    return function.handler.rpartition(".")[0]
+    return [template.functions[name] for name in sorted(called)]
 
 
 if __name__ == "__main__":

@@ -226,7 +226,7 @@ def test_a_consumer_that_rests_leaves_at_once(crew: Crew, queues: Queues):
     started = time.monotonic()
     crew.stop()
 
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     eventually(lambda: queues.ready() == 1)
 
 
@@ -593,7 +593,7 @@ def test_a_missing_setting_is_told_at_the_start(start, environ: dict[str, str], 
     code, printed = start(**environ).end()
 
     assert code == 1
-    assert printed.startswith(sentence)
+    assert sentence in printed.splitlines()[0]
     assert "Traceback" not in printed
 
 

@@ -111,9 +111,9 @@ def assert_problem(answer: httpx.Response, code: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def served(gateway: Gateway) -> Iterator[int]:
+def served(gateway: Gateway, *, drain_s: int = 5) -> Iterator[int]:
     """Serve a gateway on a socket as `python -m infra.gateway` does, and yield its port."""
-    settings = Settings(postgres_url="", mongodb_url="", amqp_url="", port=0, drain_s=5)
+    settings = Settings(postgres_url="", mongodb_url="", amqp_url="", port=0, drain_s=drain_s)
     server = create_server(gateway, settings)
     thread = threading.Thread(target=server.run)
     thread.start()

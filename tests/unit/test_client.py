@@ -175,6 +175,31 @@ def test_a_refresh_that_did_not_get_through_can_be_tried_again(service, client):
     assert client.conversion("c1").id == "c1"
 
 
+def test_a_refresh_that_the_service_could_not_serve_can_be_tried_again(service, client):
+    """A database that restarts must not log anybody out."""
+    service.on("POST /v1/auth/refresh", problem(503, "unavailable"), httpx.Response(200, json=tokens("2")))
+    service.on(
+        "GET /v1/conversions/c1",
+        problem(401, "invalid-token"),
+        problem(401, "invalid-token"),
+        httpx.Response(200, json=conversion_json()),
+    )
+    client.login("a@example.com", "secret")
+
+    with pytest.raises(ApiError):
+        client.conversion("c1")
+
+    assert client.conversion("c1").id == "c1"
+
+
+def test_an_answer_that_is_not_json_is_told(service, client):
+    """Another server may listen at the address, or a proxy may answer in its place."""
+    service.on("GET /v1/conversions/c1", httpx.Response(200, text="<html>"))
+
+    with pytest.raises(Unreachable, match="not as video2mp3"):
+        client.conversion("c1")
+
+
 def test_a_wrong_password_is_not_refreshed(service, client):
     """A 401 to a login is about the password, and there is no token to refresh."""
     service.on("POST /v1/auth/login", problem(401, "wrong-credentials"))

@@ -30,6 +30,7 @@ from functions.shared import logs
 from functions.shared.links import link_keys
 from functions.shared.settings import InvalidSettings, from_env
 from infra.local.supervisor import DEFAULT_PORT
+from infra.settings import check_settings
 from infra.template import TEMPLATE, QueueTrigger, ScheduleTrigger, load_template
 
 ROOT = Path(__file__).parents[2]
@@ -616,4 +617,4 @@ def _normal(distribution: str) -> str:
 def test_setup_names_the_function_that_cannot_run(dotenv: dict[str, str]):
     """Two functions read the same variable; whoever set it for one looks there first."""
     with pytest.raises(InvalidSettings, match=r"^AuthFunction cannot run\. .* JWT_KEYS is not set"):
-        infra.prepare.check_settings(load_template(), environment("setup", {**dotenv, "JWT_KEYS": ""}))
+        check_settings(load_template().functions.values(), environment("setup", {**dotenv, "JWT_KEYS": ""}))

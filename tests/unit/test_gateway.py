@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from typing import Any
 
 import anyio
@@ -157,9 +156,7 @@ def test_functions_run_beside_each_other_and_not_on_the_event_loop():
                     group.start_soon(call)
         return statuses
 
-    started = time.monotonic()
     assert anyio.run(exchange) == [200] * 8
-    assert time.monotonic() - started < 5
 
 
 header_names = st.from_regex(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,12}", fullmatch=True)

@@ -1,8 +1,11 @@
 """/healthz and /readyz."""
 
+import asyncio
 import threading
+import time
 
-from infra.gateway.health import Down
+from functions.shared.logs import get_logger
+from infra.gateway.health import Down, Health
 from tests.fakes.gateway import FakeFunctions, make_gateway, send
 
 
@@ -57,3 +60,20 @@ def test_readyz_asks_all_servers_at_the_same_time():
     answer = send(make_gateway(FakeFunctions(), checks=checks), "GET", "/readyz")
 
     assert (answer.status_code, answer.json()["status"]) == (200, "ok")
+
+
+def test_many_who_ask_at_once_share_one_look():
+    """Anybody may ask for /readyz; a connection to each server for each who asks would use them up."""
+    looks = []
+
+    def check() -> None:
+        looks.append(1)
+        time.sleep(0.2)
+
+    health = Health({"postgres": check}, get_logger("tests"))
+
+    async def ask() -> list[dict[str, str]]:
+        return list(await asyncio.gather(*(health.look() for _ in range(20))))
+
+    assert asyncio.run(ask()) == [{"postgres": "ok"}] * 20
+    assert len(looks) == 1

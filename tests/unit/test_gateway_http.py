@@ -1,11 +1,13 @@
 """The gateway on a real socket, as uvicorn serves it: what only the wire can show."""
 
+import contextlib
 import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -241,6 +243,20 @@ def test_a_missing_setting_is_named(missing: str):
     assert ended.returncode == 1
     assert missing in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_request_that_does_not_end_before_the_drain_is_told_to_come_again(functions: FakeFunctions):
+    """A deploy meets slow uploads; a 503 says that it is worth another try, and a bare 500 would not."""
+    with contextlib.ExitStack() as client:
+        with served(make_gateway(functions), drain_s=1) as port:
+            connection = client.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+            connection.sendall(f"{LOGIN}Content-Length: 100\r\n\r\nhalf".encode())
+            time.sleep(0.2)  # so that the server has begun to read it
+        answer = connection.recv(65536)
+
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after" in answer
+    assert b"x-request-id" in answer
 
 
 def test_the_process_serves_until_sigterm_and_then_ends_well():
