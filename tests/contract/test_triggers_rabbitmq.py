@@ -527,7 +527,7 @@ def test_a_signal_lets_the_process_finish_its_message(start, amqp_url: str, queu
 def test_a_message_that_cannot_be_finished_in_time_goes_back(start, amqp_url: str, queues: Queues):
     """The function learns how long it has left, gives up, and another worker gets the message."""
     queues.publish("m1")
-    process = start(AMQP_URL=amqp_url, FOLDER="here", DRAIN_S="1.5")
+    process = start(AMQP_URL=amqp_url, FOLDER="here", DRAIN_S="2")
     eventually(lambda: process.has("begun"))
 
     process.signal(signal.SIGINT)
@@ -541,7 +541,7 @@ def test_a_message_that_cannot_be_finished_in_time_goes_back(start, amqp_url: st
 def test_a_function_that_does_not_end_is_left_behind(start, amqp_url: str, queues: Queues):
     """Kubernetes would kill the process soon after; it had better end in order."""
     queues.publish("m1")
-    process = start(AMQP_URL=amqp_url, FOLDER="here", DRAIN_S="0.5")
+    process = start(AMQP_URL=amqp_url, FOLDER="here", DRAIN_S="1")
     process.put("hang")
     eventually(lambda: process.has("begun"))
 
