@@ -13,7 +13,6 @@ import imageio_ffmpeg
 from rich.console import Console
 
 from functions.shared.conversions import Options, Owner, State
-from functions.shared.mongo import connect_mongo
 from functions.upload.accept import accept_video
 from functions.upload.app import connect as connect_upload
 from infra.local.stack import RunningStack
@@ -112,7 +111,6 @@ def message_to_commit_s(stack: RunningStack, video: Path) -> float:
         parts = iter(lambda: source.read(1024 * 1024), b"")
         owner = Owner("benchmark", "benchmark@example.com")
         conversion = accept_video(parts, video.name, Options(), owner, deps)
-    database = connect_mongo(stack.urls.mongodb)
     # The same clock serves all processes of this machine. The event is made just before it is published.
     accepted_at = conversion.created_at
     while True:
@@ -124,7 +122,6 @@ def message_to_commit_s(stack: RunningStack, video: Path) -> float:
         time.sleep(0.05)
     assert now.state == State.COMPLETED, now.error
     assert now.completed_at is not None
-    database.client.close()
     return (now.completed_at - accepted_at).total_seconds()
 
 
