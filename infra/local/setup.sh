@@ -1,5 +1,6 @@
 #!/bin/sh
-# Install what is missing: Python packages into .venv, and RabbitMQ and libcurl with apt.
+# Install what is missing: Python packages into .venv, and with apt RabbitMQ, libcurl and, for the tests, curl and
+# Chromium.
 #
 #   setup.sh run    what `make run` and `make demo` need
 #   setup.sh dev    that, and what the tests and checks need
@@ -164,6 +165,17 @@ ensure_curl() {
     install curl || fail "curl could not be installed."
 }
 
+ensure_chromium() {
+    # The names under which tests/browser/conftest.py looks for it.
+    for name in chromium chromium-browser google-chrome google-chrome-stable; do
+        ! command -v "$name" >/dev/null || return 0
+    done
+    advice="Install Chromium or Google Chrome, in which the tests play MP3s (https://www.google.com/chrome/)."
+    can_install chromium "$advice" || exit 1
+    # Ubuntu has it as a snap only.
+    install chromium || fail "Chromium could not be installed. $advice"
+}
+
 # Of two that run at once the second waits for the first, and then finds nothing to do.
 if command -v flock >/dev/null; then
     mkdir -p .local
@@ -178,4 +190,7 @@ if [ "$(uname -s)" = Linux ]; then
     ensure_libcurl
 fi
 ensure_rabbitmq
-[ "$1" = run ] || ensure_curl
+if [ "$1" != run ]; then
+    ensure_curl
+    ensure_chromium
+fi

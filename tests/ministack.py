@@ -1,0 +1,65 @@
+"""ministack, an AWS on this machine that needs no container: https://pypi.org/project/ministack/."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import boto3
+import httpx
+import pytest
+
+from infra.local.processes import LeashedProcess, Stopping, free_port, wait_until_ready
+
+REGION: Final = "eu-central-1"
+
+
+@contextlib.contextmanager
+def running_ministack(folder: Path) -> Iterator[dict[str, str]]:
+    """Run an empty one, and yield the environment variables by which AWS's clients find it."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    process = LeashedProcess(
+        "ministack",
+        [sys.executable, "-m", "ministack"],
+        environ={
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "TMPDIR": str(folder),
+            "BIND_HOST": "127.0.0.1",
+            "GATEWAY_PORT": str(port),
+            "LOG_LEVEL": "WARNING",
+            "MINISTACK_REGION": REGION,
+        },
+        log=folder / "ministack.log",
+    )
+    wait_until_ready(process, lambda: _answers(url), timeout_s=60, advice="Look into its log.", stopping=Stopping())
+    try:
+        # It knows this access key, and checks what is signed with it.
+        yield {
+            "AWS_ENDPOINT_URL": url,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+        }
+    finally:
+        process.stop()
+
+
+def use_aws(environ: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the clients of this process find an AWS in these environment variables, and in nothing else."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    # It keeps the credentials that it found first.
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/_ministack/health", timeout=2).status_code == 200
+    except httpx.HTTPError:
+        return False
