@@ -50,10 +50,10 @@ class User:
 
 @dataclass(frozen=True)
 class Video:
-    """The stored video. `duration_s` is None until the service has looked at it."""
+    """The stored video. `duration_s`, and `sha256` if it came in slices, are None until the service has read it."""
 
     bytes: int
-    sha256: str
+    sha256: str | None
     duration_s: float | None
 
     @classmethod

@@ -46,10 +46,13 @@ class Owner(msgspec.Struct, frozen=True):
 
 
 class Video(msgspec.Struct, frozen=True):
-    """The stored video. `duration_s` is unknown until convert has looked at it."""
+    """The stored video. `duration_s` is unknown until convert has looked at it.
+
+    `sha256`, in hexadecimal digits, is unknown too if the video came in slices, until convert has read it whole.
+    """
 
     bytes: int
-    sha256: str
+    sha256: str | None
     duration_s: float | None = None
 
 
@@ -107,7 +110,17 @@ class Conversions(Protocol):
     """All conversions. Each method is one atomic write or one read."""
 
     def add(self, conversion: Conversion, owed: Sequence[Event]) -> None:
-        """Keep a new conversion together with the events it owes. This is the moment it is accepted."""
+        """Keep a new conversion together with the events it owes. This is the moment it is accepted.
+
+        Does nothing if a conversion with its id is there already: an accepted video is accepted once.
+        """
 
     def get(self, conversion_id: str) -> Conversion:
         """Return a conversion. Raises ConversionMissing."""
+
+    def delete(self, conversion_id: str, now: datetime) -> None:
+        """Take a conversion away for ever. Raises ConversionMissing.
+
+        Work on it is cancelled: whoever holds its lease has lost it, and what it owes is never published. Nothing is
+        kept of the person or of what was in the video. Its files are the caller's to delete.
+        """

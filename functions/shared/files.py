@@ -1,21 +1,27 @@
-"""Stored files: the videos and the MP3s, kept in GridFS with their checksums."""
+"""Stored files: the videos and the MP3s, kept in GridFS with their digests."""
 
 import contextlib
 import hashlib
 import re
 import zlib
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
 
-import gridfs.errors
 import pymongo.errors
-from gridfs import GridFSBucket, GridOut
+from gridfs import GridFSBucket
+from pymongo import DESCENDING
 from pymongo.database import Database
 
 from functions.shared.mongo import Document, mongo_errors
 
 # 1 MiB divides the 4 MiB slice of an upload; GridFS's default of 255 KiB does not.
 CHUNK_BYTES = 1024 * 1024
+
+# Where a file's metadata holds the digests of its chunks: 32 bytes each.
+CHUNK_SHA256 = "chunk_sha256"
+
+# How many chunks one operation deletes.
+_DELETED_AT_ONCE = 256
 
 
 class FileMissing(Exception):
@@ -27,7 +33,7 @@ class FileDamaged(Exception):
 
 
 class StoredFile(NamedTuple):
-    """A file that is stored whole."""
+    """A file that is stored whole. `sha256` is in hexadecimal digits."""
 
     bytes: int
     sha256: str
@@ -45,7 +51,7 @@ class Files(Protocol):
         Raises:
             FileMissing: at once.
             FileDamaged: in place of a part that is not what was stored, or that lies behind the file's end. So
-                what was yielded is right, and a file that was read whole has the SHA-256 it was stored with.
+                what was yielded is right.
         """
 
     def delete(self, file_id: str) -> None:
@@ -58,8 +64,8 @@ class Files(Protocol):
 class GridFSFiles:
     """One GridFS bucket: `videos` or `mp3s`. Implements Files.
 
-    A file's metadata holds the `sha256` of the whole, and the `crc32` of each chunk (big-endian, one after the
-    other) by which a range can be checked without reading the rest.
+    A file's metadata holds `chunk_sha256`, the SHA-256 digests of its chunks one after the other, by which a range can
+    be checked without reading the rest; and `sha256`, that of the whole, if whoever stored it saw the whole.
     """
 
     def __init__(self, database: Database[Document], bucket: str) -> None:
@@ -70,7 +76,7 @@ class GridFSFiles:
     def put(self, file_id: str, parts: Iterable[bytes]) -> StoredFile:
         """See Files. If it fails or is interrupted, the chunks written so far are deleted."""
         digest = hashlib.sha256()
-        checksums = ChunkChecksums()
+        digests = ChunkDigests()
         length = 0
         self.delete(file_id)
         with mongo_errors():
@@ -79,9 +85,9 @@ class GridFSFiles:
                 for part in parts:
                     stream.write(part)
                     digest.update(part)
-                    checksums.update(part)
+                    digests.update(part)
                     length += len(part)
-                stream.metadata = {"sha256": digest.hexdigest(), "crc32": checksums.digest()}
+                stream.metadata = {"sha256": digest.hexdigest(), CHUNK_SHA256: digests.digest()}
                 # The files document is written last, so nobody sees half a file.
                 stream.close()
             except BaseException:
@@ -92,19 +98,41 @@ class GridFSFiles:
         return StoredFile(length, digest.hexdigest())
 
     def read(self, file_id: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """See Files."""
+        """See Files. One chunk at a time is in memory, and a slow reader keeps nothing open."""
         with mongo_errors():
-            try:
-                stream = self._bucket.open_download_stream(file_id)
-            except gridfs.errors.NoFile as error:
-                raise FileMissing(file_id) from error
-        return _read(stream, start, stream.length if end is None else end)
+            file = self._files.find_one({"_id": file_id})
+        if file is None:
+            raise FileMissing(file_id)
+        return self._read(file, start, file["length"] if end is None else end)
+
+    def _read(self, file: Document, start: int, end: int) -> Iterator[bytes]:
+        is_right = _chunk_check(file.get("metadata") or {})
+        position = start
+        while position < end:
+            number, skipped = divmod(position, CHUNK_BYTES)
+            chunk = self._chunk(file["_id"], number)
+            if chunk is None or not is_right(number, chunk):
+                raise FileDamaged(f"Chunk {number} of {file['_id']} is not what was stored.")
+            part = chunk[skipped : end - number * CHUNK_BYTES]
+            if not part:
+                raise FileDamaged(f"{file['_id']} ends at byte {file['length']}.")
+            position += len(part)
+            yield part
+
+    def _chunk(self, file_id: str, number: int) -> bytes | None:
+        # GridOut's cursor would hold 16 chunks twice, for as long as the reader takes. And a find that loses its server
+        # is tried again, for which a cursor is lost.
+        with mongo_errors():
+            found = self._chunks.find_one({"files_id": file_id, "n": number}, {"_id": False, "data": True})
+        return None if found is None else found["data"]
 
     def delete(self, file_id: str) -> None:
         """See Files. Chunks without a file, left by a writer that died, are deleted too."""
         with mongo_errors():
             self._files.delete_one({"_id": file_id})
-            self._chunks.delete_many({"files_id": file_id})
+            # MongoDB reads what it deletes, so a large file at once could take longer than an operation may.
+            while last := self._chunks.find_one({"files_id": file_id}, {"n": True}, sort=[("n", DESCENDING)]):
+                self._chunks.delete_many({"files_id": file_id, "n": {"$gt": last["n"] - _DELETED_AT_ONCE}})
 
     def ids(self, prefix: str) -> list[str]:
         """See Files."""
@@ -114,61 +142,34 @@ class GridFSFiles:
             return sorted({*whole, *self._chunks.distinct("files_id", {"files_id": begins})})
 
 
-class ChunkChecksums:
-    """The CRC-32 of each chunk of a file whose bytes come in parts of any size."""
+class ChunkDigests:
+    """The SHA-256 digest of each chunk of a file whose bytes come in parts of any size."""
 
     def __init__(self) -> None:
         self._whole = bytearray()
-        self._crc = 0
+        self._sha256 = hashlib.sha256()
         self._room = CHUNK_BYTES
 
     def update(self, part: bytes) -> None:
         """Take the next bytes of the file."""
         view = memoryview(part)
         while len(view) >= self._room:
-            self._crc = zlib.crc32(view[: self._room], self._crc)
+            self._sha256.update(view[: self._room])
             view = view[self._room :]
-            self._whole += _word(self._crc)
-            self._crc, self._room = 0, CHUNK_BYTES
-        self._crc = zlib.crc32(view, self._crc)
+            self._whole += self._sha256.digest()
+            self._sha256, self._room = hashlib.sha256(), CHUNK_BYTES
+        self._sha256.update(view)
         self._room -= len(view)
 
     def digest(self) -> bytes:
-        """Return the checksums of all chunks, the last of which may be short: four bytes each, big-endian."""
-        return bytes(self._whole) + (_word(self._crc) if self._room < CHUNK_BYTES else b"")
+        """Return the digests of all chunks, the last of which may be short, one after the other."""
+        return bytes(self._whole) + (self._sha256.digest() if self._room < CHUNK_BYTES else b"")
 
 
-def _word(crc: int) -> bytes:
-    return crc.to_bytes(4, "big")
-
-
-def _read(stream: GridOut, start: int, end: int) -> Iterator[bytes]:
-    metadata = stream.metadata or {}
-    checksums: bytes = metadata.get("crc32", b"")
-    digest = hashlib.sha256()
-    whole = start == 0 and end == stream.length
-    position = start
-    with mongo_errors(), stream:
-        while position < end:
-            number, skipped = divmod(position, CHUNK_BYTES)
-            chunk = _chunk(stream, number)
-            if _word(zlib.crc32(chunk)) != checksums[4 * number : 4 * number + 4]:
-                raise FileDamaged(f"Chunk {number} of {stream.name} is not what was stored.")
-            part = chunk[skipped : end - number * CHUNK_BYTES]
-            if not part:
-                raise FileDamaged(f"{stream.name} ends at byte {stream.length}.")
-            position += len(part)
-            if whole:
-                digest.update(part)
-                # The last part is held back until all is known to be right.
-                if position == end and digest.hexdigest() != metadata.get("sha256"):
-                    raise FileDamaged(f"{stream.name} does not have the SHA-256 it was stored with.")
-            yield part
-
-
-def _chunk(stream: GridOut, number: int) -> bytes:
-    try:
-        stream.seek(number * CHUNK_BYTES)
-        return stream.readchunk()
-    except gridfs.errors.CorruptGridFile as error:
-        raise FileDamaged(f"{stream.name}: {error}") from error
+def _chunk_check(metadata: Mapping[str, Any]) -> Callable[[int, bytes], bool]:
+    digests: bytes = metadata.get(CHUNK_SHA256, b"")
+    if CHUNK_SHA256 not in metadata and "crc32" in metadata:
+        # Files from before there were digests.
+        sums: bytes = metadata["crc32"]
+        return lambda number, chunk: zlib.crc32(chunk).to_bytes(4, "big") == sums[4 * number : 4 * number + 4]
+    return lambda number, chunk: hashlib.sha256(chunk).digest() == digests[32 * number : 32 * number + 32]

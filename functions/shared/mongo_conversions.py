@@ -1,11 +1,14 @@
 """Conversions and the outbox, in MongoDB."""
 
+import contextlib
 from collections.abc import Sequence
+from datetime import datetime
 
 from pymongo import ASCENDING
 from pymongo.database import Database
+from pymongo.errors import DuplicateKeyError
 
-from functions.shared.conversions import Conversion, ConversionMissing
+from functions.shared.conversions import Conversion, ConversionMissing, State
 from functions.shared.events import Event, EventName
 from functions.shared.mongo import Document, mongo_errors, to_conversion, to_document, to_event
 
@@ -20,7 +23,7 @@ class MongoConversions:
 
     def add(self, conversion: Conversion, owed: Sequence[Event]) -> None:
         """See Conversions."""
-        with mongo_errors():
+        with mongo_errors(), contextlib.suppress(DuplicateKeyError):
             self._collection.insert_one(to_document(conversion, list(owed)))
 
     def get(self, conversion_id: str) -> Conversion:
@@ -30,6 +33,31 @@ class MongoConversions:
         if document is None:
             raise ConversionMissing(conversion_id)
         return to_conversion(document)
+
+    def delete(self, conversion_id: str, now: datetime) -> None:
+        """See Conversions. A tombstone remains, by which late messages and workers see that it is over.
+
+        It has the shape of a conversion, and says nothing of the person or of what was in the video.
+        """
+        is_running = {"$in": ["$state", [State.QUEUED.value, State.CONVERTING.value]]}
+        tombstone = {
+            "state": {"$cond": [is_running, State.CANCELLED.value, "$state"]},
+            "deleted_at": now,
+            "updated_at": now,
+            "lease": None,
+            "pending_events": [],
+            "owner": {"id": "", "email": ""},
+            "filename": "",
+            "video": {"bytes": 0, "sha256": "", "duration_s": None},
+            "mp3": None,
+            "error": None,
+            "notices": "$$REMOVE",
+            "untold": "$$REMOVE",
+        }
+        with mongo_errors():
+            result = self._collection.update_one({"_id": conversion_id, **NOT_DELETED}, [{"$set": tombstone}])
+        if result.matched_count == 0:
+            raise ConversionMissing(conversion_id)
 
 
 class MongoOutbox:

@@ -13,7 +13,7 @@ import msgspec
 class Meaning(NamedTuple):
     """What a code means to a client: the HTTP status and the title."""
 
-    status: HTTPStatus
+    status: int
     title: str
 
 
@@ -23,21 +23,30 @@ PROBLEMS: Mapping[str, Meaning] = {
     "invalid-token": Meaning(HTTPStatus.UNAUTHORIZED, "Log in first"),
     "wrong-credentials": Meaning(HTTPStatus.UNAUTHORIZED, "E-mail or password is wrong"),
     "forbidden": Meaning(HTTPStatus.FORBIDDEN, "Not allowed"),
+    "quota-exceeded": Meaning(HTTPStatus.FORBIDDEN, "Your storage is full"),
+    "final-upload": Meaning(HTTPStatus.FORBIDDEN, "This upload is made of others"),
     "invalid-link": Meaning(HTTPStatus.FORBIDDEN, "This link is not valid"),
     "not-found": Meaning(HTTPStatus.NOT_FOUND, "Not found"),
     "method-not-allowed": Meaning(HTTPStatus.METHOD_NOT_ALLOWED, "Method not allowed"),
     "request-timeout": Meaning(HTTPStatus.REQUEST_TIMEOUT, "The request took too long to arrive"),
     "email-taken": Meaning(HTTPStatus.CONFLICT, "This e-mail is registered"),
     "not-ready": Meaning(HTTPStatus.CONFLICT, "The MP3 is not ready"),
+    "wrong-offset": Meaning(HTTPStatus.CONFLICT, "The upload is at another offset"),
     "not-failed": Meaning(HTTPStatus.CONFLICT, "Only a failed conversion can be tried again"),
+    "upload-expired": Meaning(HTTPStatus.GONE, "The upload has expired"),
+    "unsupported-version": Meaning(HTTPStatus.PRECONDITION_FAILED, "This version of tus is not spoken here"),
     "precondition-failed": Meaning(HTTPStatus.PRECONDITION_FAILED, "The file is not the one you named"),
     "too-large": Meaning(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Too large"),
     "unsupported-media": Meaning(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Not a video"),
+    "unsupported-content-type": Meaning(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Not this Content-Type"),
     "range-not-satisfiable": Meaning(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "Range not satisfiable"),
     "invalid-input": Meaning(HTTPStatus.UNPROCESSABLE_ENTITY, "The input is not valid"),
     "weak-password": Meaning(HTTPStatus.UNPROCESSABLE_ENTITY, "The password is too weak"),
     "empty-file": Meaning(HTTPStatus.UNPROCESSABLE_ENTITY, "The video is empty"),
+    "upload-locked": Meaning(HTTPStatus.LOCKED, "Another request is writing to this upload"),
     "too-many-requests": Meaning(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests"),
+    # The number is tus's own: https://tus.io/protocols/resumable-upload#checksum
+    "wrong-checksum": Meaning(460, "The bytes are not those of the checksum"),
     "internal": Meaning(HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong on our side"),
     "storage-corrupt": Meaning(HTTPStatus.INTERNAL_SERVER_ERROR, "The stored file is damaged"),
     "bad-answer": Meaning(HTTPStatus.BAD_GATEWAY, "The answer cannot be read"),
@@ -70,7 +79,7 @@ class Problem(Exception):
         self.headers = dict(headers or {})
 
     @property
-    def status(self) -> HTTPStatus:
+    def status(self) -> int:
         """The HTTP status of the answer."""
         return PROBLEMS[self.code].status
 

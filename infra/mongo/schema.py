@@ -30,6 +30,24 @@ CONVERSIONS = (
         name="deleted",
         partialFilterExpression={"deleted_at": {"$type": "date"}},
     ),
+    # How much a person has stored. The sizes are in the index, so that no document is read.
+    IndexModel([("owner.id", ASCENDING), ("video.bytes", ASCENDING), ("mp3.bytes", ASCENDING)], name="stored_by_owner"),
+)
+
+UPLOADS = (
+    # How much a person's uploads will store. Here too the index says all; a document holds a megabyte of digests.
+    IndexModel(
+        [
+            ("owner.id", ASCENDING),
+            ("kind", ASCENDING),
+            ("length", ASCENDING),
+            ("offset", ASCENDING),
+            ("expires_at", ASCENDING),
+        ],
+        name="stored_by_owner",
+    ),
+    # What has expired.
+    IndexModel([("expires_at", ASCENDING)], name="expiring"),
 )
 
 # The two that the GridFS specification asks for, by the names that drivers give them:
@@ -44,6 +62,7 @@ def ensure_indexes(database: Database[Document]) -> None:
     database.command("ping")
     with pymongo.timeout(BUILD_S):
         database.conversions.create_indexes(list(CONVERSIONS))
+        database.uploads.create_indexes(list(UPLOADS))
         for bucket in BUCKETS:
             database[bucket].files.create_indexes([FILES])
             database[bucket].chunks.create_indexes([CHUNKS])

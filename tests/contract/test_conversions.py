@@ -75,3 +75,42 @@ def test_a_conversion_may_owe_nothing(stored):
     stored.conversions.add(conversion(), [])
 
     assert [stored.outbox.owed(name, 10) for name in EventName] == [[], [], []]
+
+
+def test_a_video_that_came_in_slices_has_no_digest_yet(stored):
+    kept = conversion(video=Video(bytes=3, sha256=None))
+
+    stored.conversions.add(kept, [])
+
+    assert stored.conversions.get("c1") == kept
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_a_conversion_that_is_added_again_stays_as_it_is(stored, is_deleted):
+    """Whoever lost the answer may ask again; neither progress nor a deletion is undone by it."""
+    first, second = event(), event()
+    stored.conversions.add(conversion("c1"), [first])
+    if is_deleted:
+        stored.conversions.delete("c1", NOW)
+
+    stored.conversions.add(conversion("c1", filename="other.mp4"), [second])
+
+    if is_deleted:
+        with pytest.raises(ConversionMissing):
+            stored.conversions.get("c1")
+    else:
+        assert stored.conversions.get("c1") == conversion("c1")
+    assert second not in stored.outbox.owed(EventName.VIDEO_UPLOADED, 10)
+
+
+@pytest.mark.parametrize("state", State)
+def test_what_was_deleted_is_missing_and_owes_nothing(stored, state):
+    stored.conversions.add(conversion(state=state), [event()])
+
+    stored.conversions.delete("c1", NOW)
+
+    with pytest.raises(ConversionMissing):
+        stored.conversions.get("c1")
+    with pytest.raises(ConversionMissing):
+        stored.conversions.delete("c1", NOW)
+    assert stored.outbox.owed(EventName.VIDEO_UPLOADED, 10) == []

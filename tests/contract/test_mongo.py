@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pymongo.errors
 import pytest
@@ -16,9 +17,13 @@ from functions.shared.logs import get_logger
 from functions.shared.mongo import Document, connect_mongo, mongo_errors
 from functions.shared.mongo_conversions import MongoConversions, MongoOutbox
 from functions.shared.problems import Unavailable
-from functions.upload.accept import Deps, accept_video
+from functions.upload.accept import accept_video
+from functions.upload.deps import Deps, Limits
+from functions.upload.gridfs_slices import GridFSSlices
+from functions.upload.mongo_uploads import MongoUploads
 from tests.conversions import OWNER, VIDEO, conversion
-from tests.fakes.shared import FakeClock, FakeEvents, FakeFiles
+from tests.fakes.shared import FakeClock, FakeDatabase, FakeEvents, FakeFiles
+from tests.fakes.upload import FakeUploads, FakeUsage
 from tests.tcp_proxy import proxied
 
 # What API Gateway gives a function, less what else it does.
@@ -54,6 +59,10 @@ def test_a_mongodb_that_falls_silent_is_given_up_in_time(mongo, servers):
         deps = Deps(
             conversions=conversions,
             videos=FakeFiles(),
+            uploads=MongoUploads(database),
+            slices=GridFSSlices(database),
+            usage=FakeUsage(FakeDatabase(), FakeUploads()),
+            limits=Limits(10**9, 10**9, timedelta(days=1)),
             events=FakeEvents(),
             outbox=MongoOutbox(database),
             clock=FakeClock(),
@@ -111,10 +120,10 @@ def test_a_write_that_may_have_been_done_is_unavailable(error):
 
 def test_a_write_that_was_refused_is_not_unavailable(mongo):
     """Trying it again would not help."""
-    MongoConversions(mongo).add(conversion(), [])
+    mongo.conversions.insert_one({"_id": "c1"})
 
-    with pytest.raises(pymongo.errors.DuplicateKeyError):
-        MongoConversions(mongo).add(conversion(), [])
+    with pytest.raises(pymongo.errors.DuplicateKeyError), mongo_errors():
+        mongo.conversions.insert_one({"_id": "c1"})
 
 
 def open_connections(database: Database[Document], count: int) -> None:

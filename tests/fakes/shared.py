@@ -5,7 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from functions.shared.conversions import Conversion, ConversionMissing
+from msgspec.structs import replace
+
+from functions.shared.conversions import Conversion, ConversionMissing, Owner, State, Video
 from functions.shared.events import Event, EventName, NotPublished
 from functions.shared.files import CHUNK_BYTES, FileDamaged, FileMissing, StoredFile
 
@@ -59,10 +61,26 @@ class FakeConversions:
         self._database = database
 
     def add(self, conversion: Conversion, owed: Sequence[Event]) -> None:
-        self._database.records[conversion.id] = Record(conversion, list(owed))
+        self._database.records.setdefault(conversion.id, Record(conversion, list(owed)))
 
     def get(self, conversion_id: str) -> Conversion:
         return self._database.live(conversion_id).conversion
+
+    def delete(self, conversion_id: str, now: datetime) -> None:
+        record = self._database.live(conversion_id)
+        is_running = record.conversion.state in {State.QUEUED, State.CONVERTING}
+        record.conversion = replace(
+            record.conversion,
+            owner=Owner(id="", email=""),
+            state=State.CANCELLED if is_running else record.conversion.state,
+            filename="",
+            video=Video(bytes=0, sha256=""),
+            mp3=None,
+            error=None,
+            updated_at=now,
+        )
+        record.deleted, record.lease_until, record.owed, record.untold = True, None, [], None
+        record.extra = {"deleted_at": now}
 
 
 class FakeOutbox:
