@@ -16,6 +16,7 @@ from functions.shared.mongo_conversions import MongoOutbox
 from functions.shared.once import once
 from functions.shared.rabbit_events import RabbitEvents
 from functions.shared.settings import Positive, from_env
+from functions.sweep.mongo_abandoned import MongoAbandonedUploads
 from functions.sweep.mongo_stalled import MongoStalledConversions
 from functions.sweep.mongo_tombstones import MongoTombstones
 from functions.sweep.sweep import Deps, sweep
@@ -48,6 +49,7 @@ def connect() -> Deps:
         events=RabbitEvents(settings.amqp_url),
         stalled=MongoStalledConversions(database),
         tombstones=MongoTombstones(database),
+        abandoned=MongoAbandonedUploads(database),
         videos=GridFSFiles(database, "videos"),
         mp3s=GridFSFiles(database, "mp3s"),
         reannounce_after=timedelta(seconds=settings.reannounce_s),

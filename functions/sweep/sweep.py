@@ -9,6 +9,7 @@ from aws_lambda_powertools import Logger
 from functions.shared.clock import Clock
 from functions.shared.events import Event, EventName, Events, Outbox, publish_owed
 from functions.shared.files import Files
+from functions.sweep.abandoned import AbandonedUploads
 from functions.sweep.stalled import StalledConversions
 from functions.sweep.tombstones import Tombstones
 
@@ -20,6 +21,8 @@ RELAY_AFTER = timedelta(seconds=5)
 TELL_WITHIN = timedelta(days=3)
 # Nor does it race those who delete. And by then a worker that was storing an MP3 has seen that it is not wanted.
 PURGE_AFTER = timedelta(seconds=60)
+# For so long after an upload expired or was deleted a request may still be writing to it; really it is seconds.
+DISCARD_AFTER = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Deps:
     events: Events
     stalled: StalledConversions
     tombstones: Tombstones
+    abandoned: AbandonedUploads
     videos: Files
     mp3s: Files
     reannounce_after: timedelta
@@ -90,12 +94,24 @@ def purge(deps: Deps) -> int:
     return len(conversion_ids)
 
 
+def discard(deps: Deps) -> int:
+    """Delete uploads with which nobody goes on; their bytes too, unless they have become a video."""
+    uploads = deps.abandoned.expired(LIMIT, DISCARD_AFTER)
+    for upload in uploads:
+        if not upload.has_conversion:
+            deps.videos.delete(upload.upload_id)
+        deps.abandoned.forget(upload.upload_id)
+        deps.logger.info("discarded", extra=upload._asdict())
+    return len(uploads)
+
+
 RULES: Mapping[str, Callable[[Deps], int]] = {
     "published": relay,
     "reclaimed": reclaim,
     "reannounced": reannounce,
     "renotified": renotify,
     "purged": purge,
+    "discarded": discard,
 }
 
 

@@ -1,18 +1,19 @@
-"""The rule by which a video is taken in."""
+"""The rules by which a video that comes in a form is taken in."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from itertools import chain
 
-from aws_lambda_powertools import Logger
-
-from functions.shared.clock import Clock
-from functions.shared.conversions import Conversion, ConversionMissing, Conversions, Options, Owner, State, Video
-from functions.shared.events import Event, EventName, Events, Outbox, publish_owed
-from functions.shared.files import Files
-from functions.shared.problems import Problem, Unavailable
-from functions.upload.filenames import clean_filename
-from functions.upload.sniffing import SNIFFED_BYTES, refuse_other_than_media
+from functions.shared.conversions import Conversion, Options, Owner, Video
+from functions.shared.events import Event, publish_owed
+from functions.shared.problems import BadRequest, NotFound, Problem, Unavailable
+from functions.shared.sniffing import SNIFFED_BYTES, refuse_other_than_media
+from functions.upload.deps import Deps
+from functions.upload.finding import find_upload
+from functions.upload.finishing import commit, conversion_of
+from functions.upload.holds import holding
+from functions.upload.queued import queue
+from functions.upload.quotas import quota_exceeded, refuse_over_limits, room
+from functions.upload.uploads import Kind
 
 
 class EmptyFile(Problem):
@@ -24,19 +25,6 @@ class EmptyFile(Problem):
         super().__init__("The file has no bytes. Look whether it was copied or downloaded to its end.")
 
 
-@dataclass(frozen=True)
-class Deps:
-    """What upload needs."""
-
-    conversions: Conversions
-    videos: Files
-    events: Events
-    outbox: Outbox
-    clock: Clock
-    new_id: Callable[[], str]
-    logger: Logger
-
-
 def accept_video(parts: Iterable[bytes], filename: str, options: Options, owner: Owner, deps: Deps) -> Conversion:
     """Store a video, of any size, and start its conversion. `filename` is as it was sent.
 
@@ -45,6 +33,7 @@ def accept_video(parts: Iterable[bytes], filename: str, options: Options, owner:
     Raises:
         EmptyFile: there are no bytes.
         UnsupportedMedia: it is evidently no video.
+        TooLarge, QuotaExceeded: it is larger than a video may be, or than there is room for.
         Unavailable: the storage does not answer. Perhaps the video was taken in all the same, and perhaps its bytes
             stay behind without a conversion. After any other error nothing was taken in.
     """
@@ -54,27 +43,54 @@ def accept_video(parts: Iterable[bytes], filename: str, options: Options, owner:
     refuse_other_than_media(head)
 
     conversion_id = deps.new_id()
-    stored = deps.videos.put(conversion_id, parts)
-    now = deps.clock()
-    conversion = Conversion(
-        id=conversion_id,
-        owner=owner,
-        state=State.QUEUED,
-        progress=0.0,
-        filename=clean_filename(filename),
-        options=options,
-        video=Video(bytes=stored.bytes, sha256=stored.sha256),
-        mp3=None,
-        error=None,
-        attempts=0,
-        created_at=now,
-        updated_at=now,
+    stored = deps.videos.put(conversion_id, _within_limits(parts, owner, deps))
+    video = Video(bytes=stored.bytes, sha256=stored.sha256)
+    conversion, uploaded = queue(
+        conversion_id, owner, filename, options, video, event_id=deps.new_id(), now=deps.clock()
     )
-    uploaded = Event(id=deps.new_id(), event=EventName.VIDEO_UPLOADED, conversion_id=conversion_id, occurred_at=now)
     _add(conversion, uploaded, deps)
     deps.logger.info("accepted", extra={"conversion_id": conversion_id, "bytes": stored.bytes})
     publish_owed([uploaded], deps.events, deps.outbox, deps.logger)
     return conversion
+
+
+def accept_stored_video(upload_id: str, options: Options, owner: Owner, deps: Deps) -> Conversion:
+    """Start the conversion of a video that came out of a form as an upload of deferred length. It ends where it is.
+
+    Done again, it returns the same conversion.
+
+    Raises:
+        NotFound, UploadExpired: there is no such upload of this person, or not any more.
+        EmptyFile, UnsupportedMedia, QuotaExceeded: as with `accept_video`.
+        Locked: another request works on it.
+    """
+    upload = find_upload(upload_id, owner, deps)
+    if conversion := conversion_of(upload_id, deps):
+        return conversion
+    if upload.kind is not Kind.WHOLE or upload.length is not None:
+        raise BadRequest("Only an upload of deferred length can be the video of a form.")
+    # The same token whenever the gateway tries again.
+    with holding(upload_id, f"form {upload_id}", deps, comes_again=True) as held:
+        offset = held.upload.offset
+        if not offset:
+            raise EmptyFile
+        refuse_other_than_media(b"".join(deps.slices.read(upload_id, 0, min(offset, SNIFFED_BYTES))))
+        # The upload itself is counted as used.
+        if (left := room(owner, deps)) < 0:
+            raise quota_exceeded(left, deps)
+        commit(held, offset, offset, {}, deps, options=options)
+    if conversion := conversion_of(upload_id, deps):
+        return conversion
+    raise NotFound
+
+
+def _within_limits(parts: Iterable[bytes], owner: Owner, deps: Deps) -> Iterator[bytes]:
+    left = room(owner, deps)
+    length = 0
+    for part in parts:
+        length += len(part)
+        refuse_over_limits(length, left, deps)
+        yield part
 
 
 def _add(conversion: Conversion, uploaded: Event, deps: Deps) -> None:
@@ -92,10 +108,9 @@ def _add(conversion: Conversion, uploaded: Event, deps: Deps) -> None:
 
 def _is_there(conversion_id: str, deps: Deps) -> bool:
     try:
-        deps.conversions.get(conversion_id)
-    except (ConversionMissing, Unavailable):
+        return conversion_of(conversion_id, deps) is not None
+    except Unavailable:
         return False
-    return True
 
 
 def _peek(parts: Iterable[bytes], count: int) -> tuple[bytes, Iterator[bytes]]:

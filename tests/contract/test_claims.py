@@ -8,7 +8,7 @@ import pytest
 
 from functions.convert.claims import Claim, ClaimLost, Claims
 from functions.convert.mongo_claims import MongoClaims
-from functions.shared.conversions import Conversions, Failure, Mp3, State
+from functions.shared.conversions import Conversions, Failure, Mp3, State, Video
 from functions.shared.events import EventName, Outbox
 from functions.shared.mongo_conversions import MongoConversions, MongoOutbox
 from tests.conversions import conversion, event
@@ -17,6 +17,7 @@ from tests.fakes.shared import FakeConversions, FakeDatabase, FakeOutbox
 
 LEASE_S = 0.2
 MP3 = Mp3(bytes=10, sha256="00", duration_s=1.5, bit_rate_bps=64_000, sample_rate_hz=44_100, channels=2)
+VIDEO = Video(bytes=70, sha256="$11", duration_s=2.5)
 FAILURE = Failure(type="no-audio-track", title="The video has no sound", detail="There is $nothing to hear.")
 
 
@@ -96,14 +97,14 @@ def test_a_renewed_claim_outlives_its_first_lease(stored):
 
 
 def test_completing_commits_the_mp3_with_the_event(stored):
-    """State, MP3 and the event owed are one write: nothing can die in between."""
+    """State, MP3 and the event owed are one write: nothing can die in between. So is what was learnt of the video."""
     claim = stored.patient.claim("c1", "w1")
     completed = event(EventName.CONVERSION_COMPLETED)
 
-    stored.patient.complete(claim, MP3, 2.5, completed)
+    stored.patient.complete(claim, MP3, VIDEO, completed)
 
     done = stored.conversions.get("c1")
-    assert (done.state, done.progress, done.mp3, done.video.duration_s) == (State.COMPLETED, 1.0, MP3, 2.5)
+    assert (done.state, done.progress, done.mp3, done.video) == (State.COMPLETED, 1.0, MP3, VIDEO)
     assert done.completed_at is not None
     assert stored.outbox.owed(completed.event, 10) == [completed]
 
@@ -136,7 +137,7 @@ def test_a_released_conversion_is_queued_again(stored, counts, attempts):
 def test_what_has_ended_cannot_be_claimed(stored):
     """A redelivered message does nothing."""
     claim = stored.patient.claim("c1", "w1")
-    stored.patient.complete(claim, MP3, 2.5, event(EventName.CONVERSION_COMPLETED))
+    stored.patient.complete(claim, MP3, VIDEO, event(EventName.CONVERSION_COMPLETED))
 
     assert stored.patient.claim("c1", "w2") is None
 
@@ -145,7 +146,7 @@ def test_what_has_ended_cannot_be_claimed(stored):
     "write",
     [
         lambda claims, stale: claims.renew(stale, 0.9),
-        lambda claims, stale: claims.complete(stale, MP3, 2.5, event()),
+        lambda claims, stale: claims.complete(stale, MP3, VIDEO, event()),
         lambda claims, stale: claims.fail(stale, FAILURE, event()),
         lambda claims, stale: claims.release(stale, [event()], counts=True),
     ],

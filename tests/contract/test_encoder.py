@@ -1,12 +1,16 @@
 """The encoder, with the real ffmpeg on real files."""
 
 import array
+import hashlib
 import math
 import os
 import signal
+import struct
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -24,6 +28,7 @@ from functions.convert.failures import (
     CorruptMedia,
     DurationExceeded,
     EncryptedMedia,
+    Interrupted,
     InvalidMedia,
     NoAudioTrack,
     TooManyStreams,
@@ -31,7 +36,13 @@ from functions.convert.failures import (
     UnsupportedMedia,
 )
 from functions.convert.ffmpeg import run_ffmpeg
-from functions.shared.conversions import Quality
+from functions.convert.streaming import as_stream
+from functions.convert.video import StoredVideo
+from functions.shared.conversions import Quality, Video
+from functions.shared.files import FileDamaged
+from functions.shared.problems import Unavailable
+from tests.conversions import conversion
+from tests.fakes.shared import FakeFiles
 from tests.media import SECONDS, decoded_seconds, ffmpeg, real_clip
 
 ALL_KINDS = [
@@ -40,14 +51,20 @@ ALL_KINDS = [
 ]
 
 
+def stored(path: Path, files: FakeFiles | None = None) -> StoredVideo:
+    files = files or FakeFiles()
+    files.put("c1", [path.read_bytes()])
+    return StoredVideo(files, conversion(video=Video(bytes=path.stat().st_size, sha256=None)))
+
+
 def encode(
     video: Path, mp3: Path, quality: Quality = Quality.V2, *, max_duration_s: float = 3600, tick=None
 ) -> Encoded:
     """Encode, and leave a whole MP3 with its tag at `mp3`."""
     frames = mp3.with_suffix(".frames")
-    with video.open("rb") as source, frames.open("w+b") as target:
+    with frames.open("w+b") as target:
         encoder = FfmpegEncoder(max_duration_s=max_duration_s)
-        encoded = encoder.encode(source, target, quality, tick or (lambda _: None))
+        encoded = encoder.encode(stored(video), target, quality, tick or (lambda _: None))
     mp3.write_bytes(encoded.tag + frames.read_bytes())
     return encoded
 
@@ -180,7 +197,7 @@ def bad(media, tmp_path: Path, kind: str) -> Path:
         ("ftyp and noise", InvalidMedia),
         ("text", ConversionFailed),
         ("half", TruncatedMedia),
-        ("playlist", ConversionFailed),
+        ("playlist", UnsupportedMedia),
         ("concat", UnsupportedMedia),
         ("sdp", UnsupportedMedia),
     ],
@@ -272,30 +289,36 @@ def test_of_a_container_that_tells_only_its_duration_at_most_the_very_end_is_mis
     assert encoded.facts.duration_s >= SECONDS * 0.98 - 0.1
 
 
-def start_long_encoding(media, tmp_path: Path):
+def start_long_encoding(tmp_path: Path, ending: str):
     """Encode half an hour in a thread. Returns the thread, its errors, and the pid of ffmpeg."""
-    video = tmp_path / "long.mkv"
+    video = tmp_path / f"long.{ending}"
     ffmpeg("-f", "lavfi", "-i", "sine=duration=1800", "-c:a", "pcm_s16le", str(video))
     errors: list[AttemptFailed] = []
     started = threading.Event()
 
     def work():
         try:
-            encode(video, tmp_path / "a.mp3", tick=lambda done: started.set() if done > 0.01 else None)
+            # The first part of the progress may be fetching.
+            encode(video, tmp_path / "a.mp3", tick=lambda done: started.set() if done > 0.06 else None)
         except AttemptFailed as error:
             errors.append(error)
 
     thread = threading.Thread(target=work)
     thread.start()
     assert started.wait(30)
-    pids = [child.pid for child in psutil.Process().children() if "ffmpeg" in child.name()]
-    return thread, errors, pids
+    return thread, errors, ffmpegs()
 
 
+def ffmpegs() -> list[int]:
+    """Return the pids of all ffmpegs that this process has started."""
+    return [child.pid for child in psutil.Process().children() if "ffmpeg" in child.name()]
+
+
+@pytest.mark.parametrize("ending", ["mov", "asf"], ids=["streamed", "from a file"])
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_an_encoder_that_was_killed_made_no_mp3(media, tmp_path, how):
+def test_an_encoder_that_was_killed_made_no_mp3(tmp_path, how, ending):
     """What SIGTERM leaves plays, and ffmpeg wrote it well: only its exit code tells."""
-    thread, errors, pids = start_long_encoding(media, tmp_path)
+    thread, errors, pids = start_long_encoding(tmp_path, ending)
 
     for pid in pids:
         os.kill(pid, how)
@@ -305,20 +328,181 @@ def test_an_encoder_that_was_killed_made_no_mp3(media, tmp_path, how):
     assert len(errors) == 1
 
 
-def test_an_encoder_that_stalls_is_killed(media, tmp_path):
+@pytest.mark.parametrize("name", ["mp4 moov last", "avi"], ids=["streamed", "from a file"])
+def test_an_encoder_that_stalls_is_killed(media, tmp_path, name):
     """A stopped process would hold a worker for ever."""
-    video = media.video("mp4 moov last")
+    video = media.video(name)
     stopped_at: list[float] = []
     frames = tmp_path / "frames"
 
     def stop_it(_: float) -> None:
-        if not stopped_at:
-            for child in psutil.Process().children():
+        children = psutil.Process().children()
+        if children and not stopped_at:
+            for child in children:
                 child.suspend()
             stopped_at.append(time.monotonic())
 
-    with video.open("rb") as source, frames.open("w+b") as target, pytest.raises(AttemptFailed, match="did not get on"):
-        FfmpegEncoder(max_duration_s=3600, stall_s=1).encode(source, target, Quality.V2, stop_it)
+    with frames.open("w+b") as target, pytest.raises(AttemptFailed, match="did not get on"):
+        FfmpegEncoder(max_duration_s=3600, stall_s=1).encode(stored(video), target, Quality.V2, stop_it)
+
+
+STREAMED = [
+    *("mp4 moov last", "mp4 moov first", "mov", "3gp", "mkv", "webm opus", "5.1", "7.1 96 kHz", "tagged"),
+    *("sound ends early", "exotic pictures"),
+]
+
+
+@pytest.mark.parametrize("name", STREAMED)
+def test_a_pipe_gives_the_same_mp3_as_a_file(media, tmp_path, monkeypatch, name):
+    """Reading from a pipe is only a quicker way to the same sound."""
+    streamed = encode(media.video(name), tmp_path / "streamed.mp3")
+    monkeypatch.setattr(encoder_module, "as_stream", lambda video: None)
+    from_a_file = encode(media.video(name), tmp_path / "file.mp3")
+
+    assert streamed == from_a_file
+    assert (tmp_path / "streamed.mp3").read_bytes() == (tmp_path / "file.mp3").read_bytes()
+
+
+@pytest.mark.parametrize("name", STREAMED)
+def test_a_video_that_is_streamed_needs_no_disk(media, tmp_path, monkeypatch, name):
+    """20 GB are more than a function has."""
+    monkeypatch.setattr(encoder_module, "_fetch", None)
+
+    assert encode(media.video(name), tmp_path / "a.mp3").facts.duration_s > 0.9
+
+
+@pytest.mark.parametrize("name", ["mp4 moov last", "mkv", "avi", "sound ends early"])
+def test_every_byte_of_the_video_is_read(media, tmp_path, name):
+    """Ffmpeg may stop before the end; the digest of the whole must be right all the same."""
+    video = stored(media.video(name))
+
+    with (tmp_path / "frames").open("w+b") as target:
+        FfmpegEncoder(max_duration_s=3600).encode(video, target, Quality.V2, lambda _: None)
+
+    assert video.sha256 == hashlib.sha256(media.video(name).read_bytes()).hexdigest()
+
+
+def test_sound_at_the_very_beginning_is_streamed_and_the_rest_is_checked(media, tmp_path):
+    """Nothing of what follows is wanted by ffmpeg, but damage there is damage."""
+    path = tmp_path / "long.mov"
+    pictures = ["-f", "lavfi", "-i", "testsrc2=size=640x360:rate=25:duration=20"]
+    sound = ["-f", "lavfi", "-i", "sine=duration=0.5"]
+    ffmpeg(*pictures, *sound, "-c:v", "mjpeg", "-q:v", "2", "-c:a", "pcm_s16le", str(path))
+    files = FakeFiles()
+    video = stored(path, files)
+    files.contents["c1"] = files.contents["c1"][:-1] + b"x"
+
+    with (tmp_path / "frames").open("w+b") as target, pytest.raises(FileDamaged):
+        FfmpegEncoder(max_duration_s=3600).encode(video, target, Quality.V2, lambda _: None)
+
+
+def test_sound_that_is_not_in_order_is_converted_whole(tmp_path):
+    """From a pipe ffmpeg cannot go back, and calls that the end. Here only the last second would be missing."""
+    straight, mixed = tmp_path / "straight.mov", tmp_path / "mixed.mov"
+    ffmpeg("-f", "lavfi", "-i", "sine=duration=60", "-c:a", "pcm_s16le", str(straight))
+    mixed.write_bytes(with_the_last_chunk_first(straight.read_bytes()))
+    assert as_stream(stored(mixed)) is not None
+
+    encode(straight, tmp_path / "straight.mp3")
+    encode(mixed, tmp_path / "mixed.mp3")
+
+    assert (tmp_path / "mixed.mp3").read_bytes() == (tmp_path / "straight.mp3").read_bytes()
+
+
+def with_the_last_chunk_first(video: bytes) -> bytes:
+    """Return an MP4 of one track in which the last chunk lies before all others, as its index says."""
+    at = video.rindex(b"stco") + 8
+    (count,) = struct.unpack_from(">I", video, at)
+    starts = struct.unpack_from(f">{count}I", video, at + 4)
+    assert count > 2
+    first, last = starts[0], starts[-1]
+    end = video.rindex(b"moov") - 4
+    moved = [first + end - last + start - first for start in starts[:-1]] + [first]
+    media = video[last:end] + video[first:last]
+    return video[:first] + media + video[end : at + 4] + struct.pack(f">{count}I", *moved) + video[at + 4 + 4 * count :]
+
+
+class FilesThatFail(FakeFiles):
+    """Raises an error in place of a part in the middle of a file."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self._error = error
+
+    def read(self, file_id: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        parts = super().read(file_id, start, end)
+        return parts if end is not None else self._half(parts)
+
+    def _half(self, parts: Iterator[bytes]) -> Iterator[bytes]:
+        yield from islice(parts, 20)
+        raise self._error
+
+
+@pytest.mark.parametrize("error", [FileDamaged("c1"), Unavailable("The storage")])
+@pytest.mark.parametrize("ending", ["mov", "asf"], ids=["streamed", "from a file"])
+def test_what_goes_wrong_while_the_video_is_read_ends_the_encoding(tmp_path, ending, error):
+    """An MP3 of half a video is wrong; an ffmpeg that goes on, or a thread, would be left behind."""
+    path = tmp_path / f"long.{ending}"
+    ffmpeg("-f", "lavfi", "-i", "sine=duration=600", "-c:a", "pcm_s16le", str(path))
+    threads = threading.active_count()
+
+    with (tmp_path / "frames").open("w+b") as target, pytest.raises(type(error)):
+        FfmpegEncoder(max_duration_s=3600).encode(
+            stored(path, FilesThatFail(error)), target, Quality.V2, lambda _: None
+        )
+
+    assert ffmpegs() == []
+    assert threading.active_count() == threads
+
+
+def test_nothing_is_left_behind_when_the_encoding_is_stopped(tmp_path):
+    """The host stops, or the conversion was deleted: the thread that feeds ffmpeg ends with it."""
+    path = tmp_path / "long.mov"
+    ffmpeg("-f", "lavfi", "-i", "sine=duration=600", "-c:a", "pcm_s16le", str(path))
+    threads = threading.active_count()
+
+    def stop(done: float) -> None:
+        if done > 0.01:
+            raise Interrupted
+
+    with (tmp_path / "frames").open("w+b") as target, pytest.raises(Interrupted):
+        FfmpegEncoder(max_duration_s=3600).encode(stored(path), target, Quality.V2, stop)
+
+    assert ffmpegs() == []
+    assert threading.active_count() == threads
+
+
+def test_progress_is_told_while_a_video_is_streamed(tmp_path):
+    """People look at the bar, and the lease lives by it."""
+    path = tmp_path / "long.mov"
+    ffmpeg("-f", "lavfi", "-i", "sine=duration=600", "-c:a", "pcm_s16le", str(path))
+    told: list[float] = []
+
+    encode(path, tmp_path / "a.mp3", tick=told.append)
+
+    assert told == sorted(told)
+    assert len({done for done in told if 0 < done < 1}) >= 2
+
+
+@pytest.mark.parametrize(
+    ("beginning", "kind"),
+    [
+        (b"<!DOCTYPE html><title>Not found</title>", "a web page"),
+        (b"MZ\x90\x00", "a Windows program"),
+        (b"PK\x03\x04", "a ZIP archive"),
+        (b"\x89PNG\r\n\x1a\n", "a PNG image"),
+        (b"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n", "a playlist"),
+        (b"ffconcat version 1.0\nfile other.mp4\n", "a list of files to join"),
+    ],
+)
+def test_what_is_evidently_no_video_is_named_and_never_reaches_ffmpeg(tmp_path, monkeypatch, beginning, kind):
+    """A video that came in slices was not looked at when it was taken in."""
+    monkeypatch.setattr(encoder_module, "run_ffmpeg", None)
+    path = tmp_path / "movie.mp4"
+    path.write_bytes(beginning + bytes(2000))
+
+    with pytest.raises(UnsupportedMedia, match=kind):
+        encode(path, tmp_path / "a.mp3")
 
 
 def loudness(path: Path) -> float:

@@ -7,6 +7,7 @@ import msgspec
 from functions.shared.clock import Clock
 from functions.shared.conversions import State
 from functions.shared.events import Event
+from functions.sweep.abandoned import Abandoned
 from functions.sweep.stalled import Announce
 from tests.fakes.shared import FakeDatabase, Record
 
@@ -87,3 +88,21 @@ class FakeTombstones:
     def mark_purged(self, conversion_id: str) -> None:
         if conversion_id in self._database.records:
             self._database.records[conversion_id].extra["purged_at"] = self._clock()
+
+
+class FakeAbandonedUploads:
+    """Knows of uploads only when they expire or were deleted: `expires_at`, by their ids."""
+
+    def __init__(self, database: FakeDatabase, clock: Clock) -> None:
+        self.expires_at: dict[str, datetime] = {}
+        self._database = database
+        self._clock = clock
+
+    def expired(self, limit: int, after: timedelta) -> list[Abandoned]:
+        until = self._clock() - after
+        found = sorted((at, upload_id) for upload_id, at in self.expires_at.items() if at <= until)
+        live = {upload_id for upload_id, record in self._database.records.items() if not record.deleted}
+        return [Abandoned(upload_id, upload_id in live) for _, upload_id in found[:limit]]
+
+    def forget(self, upload_id: str) -> None:
+        self.expires_at.pop(upload_id, None)

@@ -18,12 +18,12 @@ from functions.shared.conversions import Conversion, State
 from functions.shared.events import Event, EventName, NotPublished
 from functions.shared.settings import InvalidSettings
 from functions.sweep import app
-from functions.sweep.sweep import LIMIT, PURGE_AFTER, RELAY_AFTER, TELL_WITHIN, Deps, SweepFailed
+from functions.sweep.sweep import DISCARD_AFTER, LIMIT, PURGE_AFTER, RELAY_AFTER, TELL_WITHIN, Deps, SweepFailed
 from tests.conversions import NOW, conversion, event
 from tests.ended_conversions import COMPLETED, FAILED
 from tests.fakes.notify import FakeNotices
 from tests.fakes.shared import FakeClock, FakeDatabase, FakeEvents, FakeFiles, FakeOutbox, Record
-from tests.fakes.sweep import FakeStalledConversions, FakeTombstones
+from tests.fakes.sweep import FakeAbandonedUploads, FakeStalledConversions, FakeTombstones
 
 # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-rule-schedule.html
 SCHEDULED: dict[str, Any] = {
@@ -39,7 +39,7 @@ SCHEDULED: dict[str, Any] = {
 }
 CONTEXT = SimpleNamespace(aws_request_id="request-1")
 COMPLETED_LONG_AGO = msgspec.structs.replace(COMPLETED, id="c2", completed_at=NOW - TELL_WITHIN)
-NOTHING = {"published": 0, "reclaimed": 0, "reannounced": 0, "renotified": 0, "purged": 0}
+NOTHING = {"published": 0, "reclaimed": 0, "reannounced": 0, "renotified": 0, "purged": 0, "discarded": 0}
 
 
 @dataclass
@@ -51,6 +51,7 @@ class World:
     events: FakeEvents
     videos: FakeFiles
     mp3s: FakeFiles
+    uploads: FakeAbandonedUploads
     deps: Deps
     log: io.StringIO
 
@@ -71,6 +72,7 @@ class World:
 @pytest.fixture
 def world() -> World:
     database, clock, events, videos, mp3s = FakeDatabase(), FakeClock(NOW), FakeEvents(), FakeFiles(), FakeFiles()
+    uploads = FakeAbandonedUploads(database, clock)
     ids = itertools.count(1)
     log = io.StringIO()
     deps = Deps(
@@ -78,6 +80,7 @@ def world() -> World:
         events=events,
         stalled=FakeStalledConversions(database, clock),
         tombstones=FakeTombstones(database, clock),
+        abandoned=uploads,
         videos=videos,
         mp3s=mp3s,
         reannounce_after=timedelta(minutes=15),
@@ -86,7 +89,7 @@ def world() -> World:
         # Loggers of the same name share where they write to.
         logger=Logger(service=f"sweep-{uuid.uuid4()}", stream=log),
     )
-    return World(database, clock, events, videos, mp3s, deps, log)
+    return World(database, clock, events, videos, mp3s, uploads, deps, log)
 
 
 def test_a_quiet_minute_does_nothing_and_says_so(world):
@@ -283,6 +286,57 @@ def test_a_purge_that_fails_is_begun_again(world):
     assert world.sweeps() == {**NOTHING, "purged": 1}
 
 
+def test_an_upload_that_nobody_went_on_with_is_gone_in_the_end(world):
+    """Its owner may be gone for good, and its bytes take room."""
+    world.videos.put("u1", [b"half a video"])
+    world.uploads.expires_at["u1"] = NOW
+    world.clock.advance(seconds=DISCARD_AFTER.total_seconds())
+
+    assert world.sweeps() == {**NOTHING, "discarded": 1}
+
+    assert (world.videos.contents, world.uploads.expires_at) == ({}, {})
+    assert world.logged("discarded")["upload_id"] == "u1"
+    assert world.sweeps() == NOTHING
+
+
+def test_an_upload_that_may_still_be_written_to_stays(world):
+    """It expired a moment ago, but the last request has not ended."""
+    world.videos.put("u1", [b"half a video"])
+    world.uploads.expires_at["u1"] = NOW
+    world.clock.advance(minutes=59)
+
+    assert world.sweeps() == NOTHING
+
+    assert list(world.videos.contents) == ["u1"]
+
+
+def test_the_bytes_of_an_upload_that_became_a_video_stay(world):
+    """They are the conversion's now. Of the upload nobody asks any more."""
+    world.holds(conversion("u1", state=State.COMPLETED))
+    world.videos.put("u1", [b"video"])
+    world.uploads.expires_at["u1"] = NOW
+    world.clock.advance(days=1)
+
+    assert world.sweeps() == {**NOTHING, "discarded": 1}
+
+    assert (list(world.videos.contents), world.uploads.expires_at) == (["u1"], {})
+
+
+def test_an_upload_is_remembered_until_its_bytes_are_gone(world):
+    """Otherwise nobody would ever find them again."""
+    world.uploads.expires_at["u1"] = NOW
+    world.clock.advance(days=1)
+    whole = world.deps
+    world.deps = replace(whole, videos=BrokenFiles())
+    with pytest.raises(SweepFailed, match="discarded"):
+        world.sweeps()
+    assert world.uploads.expires_at == {"u1": NOW}
+
+    world.deps = whole
+
+    assert world.sweeps() == {**NOTHING, "discarded": 1}
+
+
 def test_a_rule_that_fails_does_not_stop_the_others(world):
     """One bad thing must not keep all else undone, and must not go unseen."""
     world.holds(conversion("c1"), owed())
@@ -314,6 +368,9 @@ def owed() -> Event:
 
 class BrokenFiles(FakeFiles):
     def ids(self, prefix: str) -> list[str]:
+        raise OSError("the storage is on fire")
+
+    def delete(self, file_id: str) -> None:
         raise OSError("the storage is on fire")
 
 

@@ -1,37 +1,29 @@
 """Upload, called as Lambda calls it, on fakes."""
 
 import hashlib
+from dataclasses import replace
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
 from functions.shared.conversions import ConversionMissing, Options, Owner, Quality, State
 from functions.shared.events import EventName
-from functions.shared.logs import get_logger
 from functions.shared.problems import Unavailable
-from functions.upload.accept import Deps, EmptyFile, accept_video
+from functions.shared.sniffing import UnsupportedMedia
+from functions.upload.accept import EmptyFile, accept_video
 from functions.upload.app import create_app
-from functions.upload.sniffing import UnsupportedMedia
+from functions.upload.quotas import QuotaExceeded
 from tests.events import header, http_event, json_of
-from tests.fakes.shared import FakeClock, FakeConversions, FakeDatabase, FakeEvents, FakeFiles, FakeOutbox
+from tests.tus_function import ANN, BOB, LIMITS, Answer, TusFunction, encoded, upload_deps
 
-ANN = Owner(id="ann", email="ann@example.com")
+ID = f"{1:032x}"
 VIDEO = b"\x00\x00\x00\x18ftypmp42 and then some \xff\xfe"
 
 
 @pytest.fixture
 def deps():
-    database = FakeDatabase()
-    ids = (f"id-{number}" for number in range(1, 100))
-    return Deps(
-        conversions=FakeConversions(database),
-        videos=FakeFiles(),
-        events=FakeEvents(),
-        outbox=FakeOutbox(database),
-        clock=FakeClock(),
-        new_id=lambda: next(ids),
-        logger=get_logger("upload"),
-    )
+    return upload_deps()
 
 
 def part(name: str, content: bytes, filename: str | None = None) -> bytes:
@@ -58,10 +50,10 @@ def test_an_uploaded_video_is_queued_for_conversion(deps):
 def test_the_answer_is_the_conversion_and_says_where_it_is(deps):
     answer = create_app(lambda: deps)(form_event(part("video", VIDEO, "movie.mp4")), None)
 
-    assert header(answer, "Location") == "/v1/conversions/id-1"
+    assert header(answer, "Location") == f"/v1/conversions/{ID}"
     assert header(answer, "Content-Type") == "application/json"
     assert json_of(answer) == {
-        "id": "id-1",
+        "id": ID,
         "state": "queued",
         "progress": 0.0,
         "filename": "movie.mp4",
@@ -83,7 +75,7 @@ def test_the_bytes_are_stored_as_they_were_sent(deps):
 
     create_app(lambda: deps)(form_event(part("video", video, "movie.mp4")), None)
 
-    assert deps.videos.contents == {"id-1": video}
+    assert deps.videos.contents == {ID: video}
 
 
 def test_options_may_come_before_the_video(deps):
@@ -91,7 +83,7 @@ def test_options_may_come_before_the_video(deps):
     answer = create_app(lambda: deps)(form_event(part("quality", b"320"), part("video", VIDEO, "m.mp4")), None)
 
     assert json_of(answer)["options"] == {"quality": "320"}
-    assert deps.conversions.get("id-1").options == Options(quality=Quality.CBR_320)
+    assert deps.conversions.get(ID).options == Options(quality=Quality.CBR_320)
 
 
 def test_a_video_is_accepted_while_the_broker_is_down(deps):
@@ -155,7 +147,7 @@ def test_a_video_stays_while_it_is_in_doubt_whether_it_was_taken_in(deps, monkey
     with pytest.raises(Unavailable):
         accept_video([VIDEO], "movie.mp4", Options(), ANN, deps)
 
-    assert deps.videos.contents == {"id-1": VIDEO}
+    assert deps.videos.contents == {ID: VIDEO}
     assert deps.events.published == []
 
 
@@ -192,7 +184,7 @@ def test_what_is_no_video_is_not_stored(deps):
 
     assert deps.videos.contents == {}
     with pytest.raises(ConversionMissing):
-        deps.conversions.get("id-1")
+        deps.conversions.get(ID)
 
 
 @pytest.mark.parametrize(
@@ -290,7 +282,238 @@ def test_without_a_person_nothing_is_accepted(deps):
     assert deps.videos.contents == {}
 
 
-def _does_not_answer(*_args):
+# A video that was too long for one event, and came as an upload
+
+
+def stored(deps: Any, upload_id: str, caller: Owner | None = ANN, **fields: str) -> Answer:
+    """Send a form whose video is an upload."""
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "X-Stored-Upload": upload_id}
+    event = http_event("POST", "/v1/conversions", body=urlencode(fields).encode(), headers=headers, caller=caller)
+    return Answer(create_app(lambda: deps)(event, None))
+
+
+@pytest.fixture
+def tus(deps):
+    return TusFunction(deps)
+
+
+@pytest.fixture
+def upload_id(tus):
+    """An upload of deferred length, as the gateway makes it of a form."""
+    upload_id = tus.create(None, Upload_Metadata=f"filename {encoded('../Ferien.mp4')}")
+    tus.slice(upload_id, 0, 0, VIDEO[:20])
+    tus.slice(upload_id, 0, 20, VIDEO[20:], "last")
+    return upload_id
+
+
+def test_a_stored_video_is_queued_as_one_in_a_form_is(deps, upload_id):
+    """A client cannot tell how its form travelled."""
+    answer = stored(deps, upload_id, quality="v0")
+
+    assert (answer.status, answer.header("Location")) == (202, f"/v1/conversions/{upload_id}")
+    assert answer.header("Content-Type") == "application/json"
+    assert (answer.json["state"], answer.json["filename"]) == ("queued", "Ferien.mp4")
+    assert answer.json["options"] == {"quality": "v0"}
+    assert answer.json["video"] == {"bytes": len(VIDEO), "sha256": None, "duration_s": None}
+    assert deps.videos.contents == {upload_id: VIDEO}
+    assert [event.conversion_id for event in deps.events.published] == [upload_id]
+
+
+def test_a_stored_video_may_be_announced_twice(deps, upload_id):
+    """The gateway asks again if it got no answer."""
+    assert stored(deps, upload_id, quality="v0").raw == stored(deps, upload_id, quality="v0").raw
+    assert len(deps.events.published) == 1
+
+
+@pytest.mark.parametrize("port", ["slices.finish", "conversions.add", "uploads.advance"])
+def test_a_stored_video_may_be_announced_again_after_a_failure(deps, upload_id, monkeypatch, port):
+    name, _, method = port.partition(".")
+    with monkeypatch.context() as patch:
+        patch.setattr(getattr(deps, name), method, _does_not_answer)
+        assert stored(deps, upload_id).status == 503
+
+    answer = stored(deps, upload_id)
+
+    assert (answer.status, answer.json["id"]) == (202, upload_id)
+    assert deps.videos.contents == {upload_id: VIDEO}
+
+
+@pytest.mark.parametrize(
+    ("content", "fields", "status", "code"),
+    [
+        (b"", {}, 422, "empty-file"),
+        (b"<html><body>", {}, 415, "unsupported-media"),
+        (VIDEO, {"quality": "best"}, 422, "invalid-input"),
+        (VIDEO, {"quality": ""}, 422, "invalid-input"),
+        (VIDEO, {"speed": "2"}, 422, "invalid-input"),
+    ],
+)
+def test_a_stored_video_is_refused_as_one_in_a_form_is(deps, content, fields, status, code):
+    """The gateway then deletes it."""
+    tus = TusFunction(deps)
+    upload_id = tus.create(None)
+    tus.patch(upload_id, 0, content)
+
+    answer = stored(deps, upload_id, **fields)
+
+    assert (answer.status, answer.code) == (status, code)
+    assert [error["field"] for error in answer.json.get("errors", [])] == list(fields)
+    assert deps.videos.contents == {}
+    assert tus.delete(upload_id).status == 204
+
+
+def test_a_stored_video_of_somebody_else_is_not_found(deps, upload_id):
+    """Behind a gateway that is not ours a client can send this header, too."""
+    for wrong in (stored(deps, upload_id, BOB), stored(deps, "f" * 32), stored(deps, "../x")):
+        assert (wrong.status, wrong.code) == (404, "not-found")
+    assert stored(deps, upload_id, None).status == 401
+    assert deps.videos.contents == {}
+
+
+def test_only_what_came_out_of_a_form_can_be_announced(deps, tus):
+    """Or half a video would be converted."""
+    half = tus.create(10)
+    tus.patch(half, 0, b"abcde")
+
+    for wrong in (half, tus.part(VIDEO)):
+        assert (stored(deps, wrong).status, stored(deps, wrong).code) == (400, "bad-request")
+
+
+def test_a_stored_video_that_is_still_coming_is_not_converted(deps, tus):
+    upload_id = tus.create(None)
+    tus.slice(upload_id, 0, 0, VIDEO)
+
+    assert stored(deps, upload_id).status == 423
+
+
+# Limits
+
+
+def limited(**limits: Any) -> Any:
+    return upload_deps(replace(LIMITS, **limits))
+
+
+def test_a_video_that_is_too_large_is_refused():
+    """However it comes."""
+    deps = limited(max_upload_bytes=len(VIDEO))
+    accept_video([VIDEO], "movie.mp4", Options(), ANN, deps)
+
+    answer = Answer(create_app(lambda: deps)(form_event(part("video", VIDEO + b"!", "m.mp4")), None))
+
+    assert (answer.status, answer.code) == (413, "too-large")
+    assert str(len(VIDEO)) in answer.json["detail"]
+    assert len(deps.videos.contents) == 1
+
+
+def test_nobody_stores_more_than_the_quota():
+    """One person must not fill the disk of all. What is deleted makes room."""
+    deps = limited(quota_bytes=2 * len(VIDEO) + 5)
+    first = accept_video([VIDEO], "movie.mp4", Options(), ANN, deps)
+    accept_video([VIDEO], "movie.mp4", Options(), ANN, deps)
+
+    answer = Answer(create_app(lambda: deps)(form_event(part("video", VIDEO, "m.mp4")), None))
+
+    assert (answer.status, answer.code) == (403, "quota-exceeded")
+    used, quota = 2 * len(VIDEO), 2 * len(VIDEO) + 5
+    assert answer.json["detail"].startswith(f"You use {used} of the {quota} bytes that you may store; 5 are left.")
+    accept_video([VIDEO], "movie.mp4", Options(), BOB, deps)
+    deps.conversions.delete(first.id, deps.clock())
+    accept_video([VIDEO], "movie.mp4", Options(), ANN, deps)
+
+
+def test_a_stream_is_stopped_where_there_is_no_more_room():
+    """Not after it was stored."""
+    deps = limited(quota_bytes=len(VIDEO))
+    left = iter([VIDEO] * 100)
+
+    with pytest.raises(QuotaExceeded):
+        accept_video(left, "movie.mp4", Options(), ANN, deps)
+
+    assert next(left)
+    assert deps.videos.contents == {}
+
+
+def test_an_upload_takes_its_room_when_it_begins():
+    """Who begins ten at once is told at the first that will not fit, not after hours."""
+    deps = limited(quota_bytes=100)
+    tus = TusFunction(deps)
+    begun = tus.create(60)
+
+    for answer in (tus.post(Upload_Length="41"), tus.post(Upload_Length="41", Upload_Concat="partial")):
+        assert (answer.status, answer.code) == (403, "quota-exceeded")
+        assert answer.json["detail"].startswith("You use 60 of the 100 bytes that you may store; 40 are left.")
+    tus.create(40, Upload_Concat="partial")
+    tus.delete(begun)
+    tus.create(60)
+
+
+def test_an_upload_that_expired_takes_no_room():
+    """Sweep has not come by yet."""
+    deps = limited(quota_bytes=100)
+    tus = TusFunction(deps)
+    tus.create(100)
+    deps.clock.advance(days=2)
+
+    tus.create(100)
+
+
+def test_an_upload_of_deferred_length_may_grow_into_the_room_that_is_left():
+    """And not out of it: its offset stays."""
+    deps = limited(quota_bytes=100)
+    tus = TusFunction(deps)
+    tus.create(60)
+    upload_id = tus.create(None)
+    assert tus.patch(upload_id, 0, bytes(40)).status == 204
+
+    for answer in (tus.patch(upload_id, 40, b"!"), tus.slice(upload_id, 40, 0, b"", total="1")):
+        assert (answer.status, answer.code) == (403, "quota-exceeded")
+    assert tus.post(Upload_Defer_Length="1").status == 403
+    assert tus.head(upload_id).offset == 40
+
+
+def test_an_upload_of_deferred_length_may_use_what_became_free():
+    deps = limited(quota_bytes=100)
+    tus = TusFunction(deps)
+    other, upload_id = tus.create(60), tus.create(None)
+    tus.delete(other)
+
+    assert tus.patch(upload_id, 0, bytes(100)).status == 204
+
+
+def test_an_upload_of_deferred_length_does_not_grow_over_the_largest_video():
+    deps = limited(max_upload_bytes=50)
+    tus = TusFunction(deps)
+    upload_id = tus.create(None)
+
+    assert tus.patch(upload_id, 0, bytes(50)).status == 204
+    assert (tus.patch(upload_id, 50, b"!").status, tus.patch(upload_id, 50, b"!").code) == (413, "too-large")
+
+
+def test_a_length_that_comes_late_must_fit_in_the_room_that_is_left_then():
+    """Two uploads of deferred length at once may not have twice the room."""
+    deps = limited(quota_bytes=100)
+    tus = TusFunction(deps)
+    first, second = tus.create(None), tus.create(None)
+    tus.patch(first, 0, bytes(70))
+    tus.patch(second, 0, bytes(20))
+
+    assert tus.patch(second, 20, Upload_Length="31").status == 403
+    assert tus.patch(second, 20, bytes(10), Upload_Length="30").status == 204
+
+
+def test_forms_that_grew_at_the_same_time_may_not_have_twice_the_room():
+    deps = limited(quota_bytes=100)
+    tus = TusFunction(deps)
+    first, second = tus.create(None), tus.create(None)
+    tus.patch(first, 0, bytes(70))
+    tus.patch(second, 0, bytes(70))
+
+    assert (stored(deps, first).status, stored(deps, first).code) == (403, "quota-exceeded")
+    tus.delete(second)
+    assert stored(deps, first).status == 202
+
+
+def _does_not_answer(*_args, **_kwargs):
     raise Unavailable("The storage")
 
 

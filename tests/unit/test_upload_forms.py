@@ -7,8 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functions.shared.problems import Problem, TooLarge
-from functions.upload.forms import MAX_HEADER_BYTES, MAX_PARTS, BadMultipart, PartHeader, parse_form, read_form
+from functions.shared.forms import (
+    MAX_FIELD_BYTES,
+    MAX_HEADER_BYTES,
+    MAX_PARTS,
+    BadMultipart,
+    FormParser,
+    FormReader,
+    PartHeader,
+    read_form,
+)
+from functions.shared.problems import InvalidInput, Problem, TooLarge
 
 CONTENT_TYPE = "multipart/form-data; boundary=cut"
 
@@ -18,7 +27,7 @@ def form(disposition: bytes, content: bytes = b"x", *, headers: bytes = b"") -> 
 
 
 def first_header(body: bytes, content_type: str = CONTENT_TYPE) -> PartHeader:
-    header = next(parse_form(content_type, [body]))
+    header = FormParser(content_type).feed(body)[0]
     assert isinstance(header, PartHeader)
     return header
 
@@ -59,18 +68,64 @@ def test_any_bytes_are_a_form_or_a_problem(body, cuts):
 @given(content_type=st.text(max_size=80))
 def test_any_content_type_is_taken_or_a_problem(content_type):
     with pytest.raises(BadMultipart):
-        list(parse_form("multipart/form-data" + content_type, [b"no form"]))
+        FormParser("multipart/form-data" + content_type).feed(b"no form")
 
 
-def test_each_slice_is_handed_on_before_the_next_is_asked_for():
-    """Memory must not grow with the video."""
-    beginning = b'--cut\r\nContent-Disposition: form-data; name="video"; filename="m"\r\n\r\n'
-    slices = iter([beginning, b"1" * 100, b"2" * 100, b"\r\n--cut--"])
-    items = parse_form(CONTENT_TYPE, slices)
+def test_the_video_is_handed_on_as_it_comes():
+    """A gateway that reads 5 GB must not hold them, and wants to know early what is being sent."""
+    reader = FormReader(CONTENT_TYPE)
+    begins = b'--cut\r\nContent-Disposition: form-data; name="%b"%b\r\n\r\n'
 
-    assert next(items) == PartHeader("video", "m")
-    assert next(items) == b"1" * 100
-    assert next(slices) == b"2" * 100
+    assert (reader.feed(begins % (b"quality", b"") + b"v"), reader.filename) == ([], None)
+    video = b"0\r\n" + begins % (b"video", b'; filename="m.mp4"') + b"1" * 100
+    assert (reader.feed(video), reader.filename) == ([b"1" * 100], "m.mp4")
+    assert reader.feed(b"2" * 100) == [b"2" * 100]
+    assert b"".join(reader.feed(b"3\r\n" + begins % (b"title", b"") + b"T")) == b"3"
+    assert reader.feed(b"\r\n--cut--\r\n") == []
+    assert reader.end() == ("m.mp4", {"quality": "v0", "title": "T"})
+
+
+def test_a_file_by_another_name_is_refused_before_its_bytes_come():
+    """Nobody should send 5 GB to learn that the field has another name."""
+    with pytest.raises(InvalidInput) as refused:
+        FormReader(CONTENT_TYPE).feed(b'--cut\r\nContent-Disposition: form-data; name="film"; filename="m"\r\n\r\n')
+
+    assert [error.field for error in refused.value.errors] == ["video", "film"]
+
+
+def test_a_second_file_and_a_field_sent_twice_are_refused_where_they_begin():
+    """Which of the two was meant cannot be known."""
+    first = b'--cut\r\nContent-Disposition: form-data; name="%b"%b\r\n\r\nx\r\n'
+    video, field = (b"video", b'; filename="m"'), (b"quality", b"")
+    for parts, refusal in (
+        ((video, video), BadMultipart),
+        ((video, (b"other", b'; filename="m"')), BadMultipart),
+        ((field, field), InvalidInput),
+        ((video, (b"video", b"")), InvalidInput),
+        (((b"video", b""), video), InvalidInput),
+    ):
+        reader = FormReader(CONTENT_TYPE)
+        reader.feed(first % parts[0])
+        with pytest.raises(refusal):
+            reader.feed(first % parts[1])
+
+
+def test_a_field_may_be_as_long_as_the_limit_and_is_not_held_any_longer():
+    """A video that is sent as a field without a file name is the way this happens."""
+    begins = b'--cut\r\nContent-Disposition: form-data; name="video"\r\n\r\n'
+    reader = FormReader(CONTENT_TYPE)
+
+    reader.feed(begins + b"x" * MAX_FIELD_BYTES)
+    with pytest.raises(TooLarge, match="`video`"):
+        reader.feed(b"x")
+
+
+@pytest.mark.parametrize("body", [b"--cut--", form(b'form-data; name="quality"')])
+def test_a_form_without_a_video_says_what_to_send(body):
+    with pytest.raises(InvalidInput) as refused:
+        read_form(CONTENT_TYPE, [body])
+
+    assert [error.field for error in refused.value.errors] == ["video"]
 
 
 @pytest.mark.parametrize(

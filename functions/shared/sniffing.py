@@ -1,7 +1,8 @@
 """What the first bytes of a file say about it.
 
 Only what is evidently no video is named here, and what must never reach a demuxer: playlists and descriptions, which
-make a player open other files. All else is for convert to judge, which looks at the whole file.
+make a player open other files. All else is for convert to judge, which looks at the whole file. Upload looks at what it
+sees the beginning of, convert at every video.
 """
 
 import re

@@ -7,7 +7,7 @@ too large is told from one that is broken, and a file's name comes through whole
 import logging
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -25,6 +25,7 @@ VIDEO = "video"
 logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 _PARAMETER = re.compile(r';\s*([^\s=;"]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;]*)', re.DOTALL)
+_NO_VIDEO = FieldError(VIDEO, "Send the video in it, as a file with a name.")
 _EXTENDED_VALUE = re.compile(r"(utf-8|iso-8859-1)'[^']*'(.*)", re.IGNORECASE)
 
 
@@ -56,68 +57,115 @@ class Form(NamedTuple):
 
 
 def read_form(content_type: str, slices: Iterable[bytes]) -> Form:
-    """Return the form that the slices of a body make up.
+    """Return the form that the slices of a body make up. Raises as FormReader does."""
+    form = FormReader(content_type)
+    parts = [part for data in slices for part in form.feed(data)]
+    filename, fields = form.end()
+    return Form(SentFile(filename, parts), fields)
 
-    Raises:
-        BadMultipart: it is broken, or has two files.
-        TooLarge: it has too many parts, or a part's headers or a field are too long.
-        InvalidInput: the file `video` is missing, or a field is sent twice.
+
+class FormReader:
+    """Reads a form with one file, `video`, as it arrives, and holds nothing of the file.
+
+    `filename` is the file's name as it was sent, and None until its part begins.
     """
-    files: dict[str, SentFile] = {}
-    fields: dict[str, bytes] = {}
-    name = ""
-    for item in parse_form(content_type, slices):
-        if isinstance(item, PartHeader):
-            name = item.name
-            if item.filename is not None and files:
-                raise BadMultipart(f"Send one file only, as the part `{VIDEO}`.")
-            if name in fields or name in files:
-                raise InvalidInput(FieldError(name, "It is sent twice."))
-            if item.filename is not None:
-                files[name] = SentFile(item.filename, [])
+
+    def __init__(self, content_type: str) -> None:
+        """Begin. Raises BadMultipart: this is not the type of a form."""
+        self.filename: str | None = None
+        self._parser = FormParser(content_type)
+        self._fields: dict[str, bytes] = {}
+        self._field: str | None = None  # None while the video comes
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take the next bytes of the body, and return those of the video among them.
+
+        Raises:
+            BadMultipart: the form is broken, or has two files.
+            TooLarge: it has too many parts, or a part's headers or a field are too long.
+            InvalidInput: its file is not called `video`, or a field is sent twice.
+        """
+        video = []
+        for item in self._parser.feed(data):
+            if isinstance(item, PartHeader):
+                self._begin(item)
+            elif self._field is None:
+                video.append(item)
             else:
-                fields[name] = b""
-        elif name in files:
-            files[name].parts.append(item)
+                self._add(self._field, item)
+        return video
+
+    def end(self) -> tuple[str, dict[str, str]]:
+        """Return the video's filename and the text of the other fields, when the body has ended.
+
+        Raises:
+            BadMultipart: the form breaks off.
+            InvalidInput: there was no video in it.
+        """
+        if not self._parser.ended:
+            raise BadMultipart("The form breaks off before its last boundary.")
+        if self.filename is None:
+            raise InvalidInput(_NO_VIDEO)
+        return self.filename, {name: value.decode(errors="replace") for name, value in self._fields.items()}
+
+    def _begin(self, part: PartHeader) -> None:
+        if part.filename is not None and self.filename is not None:
+            raise BadMultipart(f"Send one file only, as the part `{VIDEO}`.")
+        if part.name in self._fields or (part.name == VIDEO and self.filename is not None):
+            raise InvalidInput(FieldError(part.name, "It is sent twice."))
+        if part.filename is None:
+            self._field, self._fields[part.name] = part.name, b""
+        elif part.name == VIDEO:
+            self._field, self.filename = None, part.filename
         else:
-            fields[name] += item
-            if len(fields[name]) > MAX_FIELD_BYTES:
-                raise TooLarge(f"A field may have {MAX_FIELD_BYTES} bytes; `{name}` has more.")
-    if VIDEO in files:
-        return Form(files[VIDEO], {name: value.decode(errors="replace") for name, value in fields.items()})
-    strays = [FieldError(name, "There is no such file field.") for name in files]
-    raise InvalidInput(FieldError(VIDEO, "Send the video in it, as a file with a name."), *strays)
+            # At once, and not when all of it has come.
+            raise InvalidInput(_NO_VIDEO, FieldError(part.name, "There is no such file field."))
+
+    def _add(self, field: str, data: bytes) -> None:
+        self._fields[field] += data
+        if len(self._fields[field]) > MAX_FIELD_BYTES:
+            raise TooLarge(f"A field may have {MAX_FIELD_BYTES} bytes; `{field}` has more.")
 
 
-def parse_form(content_type: str, slices: Iterable[bytes]) -> Iterator[PartHeader | bytes]:
-    """Yield the header of each part and then its bytes, as they arrive; no more than one slice is held.
+class FormParser:
+    """Takes any form apart. `ended` says that its last boundary has come."""
 
-    Raises BadMultipart and TooLarge.
-    """
-    boundary = _boundary(content_type)
-    found = _Found()
-    try:
-        parser = MultipartParser(
-            boundary,
-            {
-                "on_part_begin": found.begin_part,
-                "on_header_field": found.add_header_name,
-                "on_header_value": found.add_header_value,
-                "on_header_end": found.end_header,
-                "on_headers_finished": found.end_headers,
-                "on_part_data": found.add_data,
-                "on_end": found.end,
-            },
-            max_header_count=sys.maxsize,
-            max_header_size=sys.maxsize,
-        )
-        for data in slices:
-            parser.write(data)
-            yield from found.take()
-    except FormParserError as error:
-        raise BadMultipart(f"The form cannot be read: {error}.") from error
-    if not found.ended:
-        raise BadMultipart("The form breaks off before its last boundary.")
+    def __init__(self, content_type: str) -> None:
+        """Begin. Raises BadMultipart: this is not the type of a form."""
+        self._found = _Found()
+        try:
+            self._parser = MultipartParser(
+                _boundary(content_type),
+                {
+                    "on_part_begin": self._found.begin_part,
+                    "on_header_field": self._found.add_header_name,
+                    "on_header_value": self._found.add_header_value,
+                    "on_header_end": self._found.end_header,
+                    "on_headers_finished": self._found.end_headers,
+                    "on_part_data": self._found.add_data,
+                    "on_end": self._found.end,
+                },
+                max_header_count=sys.maxsize,
+                max_header_size=sys.maxsize,
+            )
+        except FormParserError as error:
+            raise BadMultipart(f"The form cannot be read: {error}.") from error
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of the form can follow."""
+        return self._found.ended
+
+    def feed(self, data: bytes) -> list[PartHeader | bytes]:
+        """Take the next bytes of the body, and return the headers of parts in them, each followed by its bytes.
+
+        Raises BadMultipart and TooLarge.
+        """
+        try:
+            self._parser.write(data)
+        except FormParserError as error:
+            raise BadMultipart(f"The form cannot be read: {error}.") from error
+        return self._found.take()
 
 
 class _Found:

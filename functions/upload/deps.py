@@ -1,0 +1,39 @@
+"""What the rules of upload work with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from aws_lambda_powertools import Logger
+
+from functions.shared.clock import Clock
+from functions.shared.conversions import Conversions
+from functions.shared.events import Events, Outbox
+from functions.shared.files import Files
+from functions.upload.uploads import Slices, Uploads, Usage
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How large one video may be, how much one person may store, and how long an upload may wait for its next bytes."""
+
+    max_upload_bytes: int
+    quota_bytes: int
+    upload_idle: timedelta
+
+
+@dataclass(frozen=True)
+class Deps:
+    """What upload needs."""
+
+    conversions: Conversions
+    videos: Files
+    uploads: Uploads
+    slices: Slices
+    usage: Usage
+    events: Events
+    outbox: Outbox
+    limits: Limits
+    clock: Clock
+    new_id: Callable[[], str]
+    logger: Logger

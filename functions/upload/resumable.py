@@ -1,0 +1,79 @@
+"""The rules by which an upload begins and ends.
+
+https://tus.io/protocols/resumable-upload
+"""
+
+import contextlib
+from typing import NamedTuple
+
+from functions.shared.conversions import ConversionMissing, Owner
+from functions.upload.appending import Addition, append_to, checked, refuse_too_many
+from functions.upload.deps import Deps
+from functions.upload.finding import find_upload
+from functions.upload.finishing import commit
+from functions.upload.holds import holding
+from functions.upload.metadata import describe, read_metadata
+from functions.upload.quotas import refuse_over_limits, room
+from functions.upload.uploads import Kind, Upload
+
+
+class Creation(NamedTuple):
+    """What a request for a new upload says. `metadata` and `concat` are headers as they were sent."""
+
+    kind: Kind
+    concat: str
+    metadata: str
+    length: int | None
+    first: Addition | None
+
+
+def create_upload(creation: Creation, owner: Owner, deps: Deps) -> Upload:
+    """Begin an upload, and store what came with the request.
+
+    Raises:
+        BadRequest, InvalidInput: the metadata cannot be read, or an option in them is wrong.
+        TooLarge, QuotaExceeded: it would be too large, or there is no room for it.
+        WrongChecksum: the first bytes changed on their way.
+    """
+    # The metadata of a part mean nothing: https://tus.io/protocols/resumable-upload#concatenation
+    read_metadata(creation.metadata) if creation.kind is Kind.PARTIAL else describe(creation.metadata)
+    left = room(owner, deps)
+    refuse_over_limits(1 if creation.length is None else creation.length, left, deps)
+    now = deps.clock()
+    upload = Upload(
+        id=deps.new_id(),
+        owner=owner,
+        kind=creation.kind,
+        parts=(),
+        concat=creation.concat,
+        metadata=creation.metadata,
+        length=creation.length,
+        max_bytes=min(deps.limits.max_upload_bytes, left),
+        offset=0,
+        created_at=now,
+        expires_at=now + deps.limits.upload_idle,
+    )
+    first = creation.first
+    if first:
+        # Before there is an upload, since nobody would get to know its URL.
+        refuse_too_many(first, upload, upload.length, deps)
+        first = checked(first)
+    deps.uploads.add(upload)
+    deps.logger.info("upload begun", extra={"upload_id": upload.id, "kind": upload.kind, "bytes": upload.length})
+    if first:
+        return append_to(upload.id, first, deps)
+    if upload.length == 0:
+        with holding(upload.id, deps.new_id(), deps) as held:
+            return commit(held, 0, 0, {}, deps)
+    return upload
+
+
+def terminate(upload_id: str, owner: Owner, deps: Deps) -> None:
+    """Delete an upload, its bytes, and the conversion that it became. Raises NotFound, UploadExpired and Locked."""
+    upload = find_upload(upload_id, owner, deps)
+    with holding(upload_id, deps.new_id(), deps):
+        with contextlib.suppress(ConversionMissing):
+            deps.conversions.delete(upload_id, deps.clock())
+        deps.slices.delete(upload_id)
+        deps.uploads.delete(upload_id)
+    deps.logger.info("upload deleted", extra={"upload_id": upload_id, "bytes": upload.offset})
