@@ -16,9 +16,10 @@ from functions.download.mongo_library import MongoLibrary
 from functions.download.pages import read_page_request
 from functions.download.ranges import Representation, Selection, http_date, select
 from functions.download.rules import Deps, StoredMp3
+from functions.download.s3_mp3_copies import S3Mp3Copies, connect_s3
 from functions.shared.clock import utc_now
 from functions.shared.files import GridFSFiles
-from functions.shared.http import JSON, HttpFunction, caller, no_content, raw_body, read_json
+from functions.shared.http import JSON, HttpFunction, HttpSettings, caller, no_content, raw_body, read_json
 from functions.shared.links import Links, link_keys
 from functions.shared.logs import get_logger
 from functions.shared.mongo import connect_mongo
@@ -35,13 +36,18 @@ MAX_INLINE_BYTES = 4 * 1024 * 1024
 STORED_FILE = "X-Stored-File"
 
 
-class Settings(msgspec.Struct, frozen=True):
-    """Where the servers are, and how links are signed: `link_keys` are separated by commas, the first signs."""
+class Settings(HttpSettings, frozen=True, kw_only=True):
+    """Where the servers are, and how links are signed: `link_keys` are separated by commas, the first signs.
+
+    `download_bucket` is the S3 bucket from which clients fetch large MP3s. Without one they are streamed by whoever
+    calls the function.
+    """
 
     mongodb_url: str
     amqp_url: str
     link_keys: str
     public_url: str = "http://127.0.0.1:8080"
+    download_bucket: str = ""
 
 
 class LinkRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,6 +64,7 @@ def connect() -> Deps:
         library=MongoLibrary(database),
         videos=GridFSFiles(database, "videos"),
         mp3s=GridFSFiles(database, "mp3s"),
+        copies=S3Mp3Copies(connect_s3(), settings.download_bucket) if settings.download_bucket else None,
         events=RabbitEvents(settings.amqp_url),
         outbox=MongoOutbox(database),
         links=Links(link_keys(settings.link_keys), settings.public_url, utc_now),
@@ -133,9 +140,23 @@ def _send(stored: StoredMp3, request: Request, deps: Deps) -> Response:
     body = b""
     if request.method == "GET" and selection.end - selection.start <= MAX_INLINE_BYTES:
         body = rules.read_mp3(stored, selection.start, selection.end, deps)
+    elif request.method == "GET" and deps.copies is not None:
+        return _redirect(rules.lend_mp3(stored, deps.copies, deps))
     elif request.method == "GET":
         headers[STORED_FILE] = f"mp3s/{stored.file_id};{selection.start}-{selection.end}"
     return Response(body, headers=headers, status_code=int(selection.status))
+
+
+def _redirect(url: str) -> Response:
+    """Send the client on, with the same request and so with its Range. The URL is good for all who have it."""
+    headers: Headers = {
+        "Location": url,
+        "Content-Type": "text/plain",
+        "Cache-Control": "no-store",
+        # The address that led here may be a link with a token.
+        "Referrer-Policy": "no-referrer",
+    }
+    return Response(b"", headers=headers, status_code=int(HTTPStatus.TEMPORARY_REDIRECT))
 
 
 def _about_the_body(stored: StoredMp3, selection: Selection) -> Headers:

@@ -40,11 +40,7 @@ class Library(Protocol):
         """Return a conversion. Raises ConversionMissing."""
 
     def delete(self, conversion_id: str, now: datetime) -> None:
-        """Take a conversion out of the library for ever. Raises ConversionMissing.
-
-        Work on it is cancelled: whoever holds its lease has lost it, and what it owes is never published. Nothing is
-        kept of the person or of what was in the video.
-        """
+        """Take a conversion out of the library for ever, as Conversions.delete does. Raises ConversionMissing."""
 
     def retry(self, conversion_id: str, owed: Sequence[Event], now: datetime) -> Conversion:
         """Put a failed conversion back to its beginning, together with the events it then owes.

@@ -10,7 +10,7 @@ from functions.download.library import Entry, NotFailedState, Position
 from functions.shared.conversions import Conversion, ConversionMissing, State
 from functions.shared.events import Event
 from functions.shared.mongo import Document, mongo_errors, to_builtins, to_conversion
-from functions.shared.mongo_conversions import NOT_DELETED
+from functions.shared.mongo_conversions import NOT_DELETED, MongoConversions
 
 
 class MongoLibrary:
@@ -18,6 +18,7 @@ class MongoLibrary:
 
     def __init__(self, database: Database[Document]) -> None:
         self._collection = database.conversions
+        self._conversions = MongoConversions(database)
 
     def newest(self, owner_id: str, state: State | None, limit: int, after: Position | None) -> list[Conversion]:
         """See Library."""
@@ -44,29 +45,8 @@ class MongoLibrary:
         return Entry(to_conversion(document), document.get("mp3_file_id"))
 
     def delete(self, conversion_id: str, now: datetime) -> None:
-        """See Library. A tombstone remains, by which late messages and workers see that it is over.
-
-        It has the shape of a conversion, and says nothing of the person or of what was in the video.
-        """
-        is_running = {"$in": ["$state", [State.QUEUED.value, State.CONVERTING.value]]}
-        tombstone = {
-            "state": {"$cond": [is_running, State.CANCELLED.value, "$state"]},
-            "deleted_at": now,
-            "updated_at": now,
-            "lease": None,
-            "pending_events": [],
-            "owner": {"id": "", "email": ""},
-            "filename": "",
-            "video": {"bytes": 0, "sha256": "", "duration_s": None},
-            "mp3": None,
-            "error": None,
-            "notices": "$$REMOVE",
-            "untold": "$$REMOVE",
-        }
-        with mongo_errors():
-            result = self._collection.update_one({"_id": conversion_id, **NOT_DELETED}, [{"$set": tombstone}])
-        if result.matched_count == 0:
-            raise ConversionMissing(conversion_id)
+        """See Library."""
+        self._conversions.delete(conversion_id, now)
 
     def retry(self, conversion_id: str, owed: Sequence[Event], now: datetime) -> Conversion:
         """See Library."""

@@ -1,21 +1,30 @@
 """The rules of download. What belongs to somebody else is answered exactly like what does not exist."""
 
+import contextlib
+import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from aws_lambda_powertools import Logger
 
+from functions.download.dispositions import mp3_filename
 from functions.download.library import Entry, Library, NotFailedState, Position
+from functions.download.mp3_copies import Mp3Copies
 from functions.download.pages import PageRequest, make_cursor
 from functions.shared.clock import Clock
 from functions.shared.conversions import Conversion, ConversionMissing, Mp3, Owner, State
 from functions.shared.events import Event, EventName, Events, Outbox, publish_owed
 from functions.shared.files import FileDamaged, FileMissing, Files
 from functions.shared.links import Link, Links
-from functions.shared.problems import NotFound, Problem
+from functions.shared.problems import NotFound, Problem, Unavailable
+
+# Long enough to listen, to seek and to go on with a download: browsers keep to the URL that they were sent to.
+COPY_URL_TTL = timedelta(hours=1)
+# An older copy might go, at the end of its day, while it is fetched.
+COPY_GOOD_FOR = timedelta(hours=20)
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -51,11 +60,12 @@ class StorageCorrupt(Problem):
 
 @dataclass(frozen=True)
 class Deps:
-    """What download needs."""
+    """What download needs. Without `copies`, whoever calls the function sends large MP3s in its place."""
 
     library: Library
     videos: Files
     mp3s: Files
+    copies: Mp3Copies | None
     events: Events
     outbox: Outbox
     links: Links
@@ -96,12 +106,14 @@ def show_conversion(conversion_id: str, person: Owner, deps: Deps) -> Conversion
 
 def delete_conversion(conversion_id: str, person: Owner, deps: Deps) -> None:
     """Cancel a person's conversion if it is under way, then delete it and its files. Raises NotFound."""
-    _entry_of(conversion_id, person, deps)
+    mp3_file_id = _entry_of(conversion_id, person, deps).mp3_file_id
     try:
         deps.library.delete(conversion_id, deps.clock())
     except ConversionMissing as error:
         raise NotFound from error
     deps.logger.info("deleted", extra={"conversion_id": conversion_id})
+    if deps.copies is not None and mp3_file_id is not None:
+        _delete_copy(conversion_id, mp3_file_id, deps.copies, deps)
     deps.videos.delete(conversion_id)
     # Also what a worker left that was stopped before its commit.
     for file_id in deps.mp3s.ids(f"{conversion_id}-"):
@@ -147,8 +159,47 @@ def read_mp3(stored: StoredMp3, start: int, end: int, deps: Deps) -> bytes:
         StorageCorrupt: they are not those that were stored.
         NotFound: the conversion was deleted meanwhile.
     """
-    try:
+    with _storage_errors(stored, deps):
         return b"".join(deps.mp3s.read(stored.file_id, start, end))
+
+
+def lend_mp3(stored: StoredMp3, copies: Mp3Copies, deps: Deps) -> str:
+    """Return a URL at which anybody can fetch the whole MP3, or ranges of it, for COPY_URL_TTL. Raises as read_mp3."""
+    made_at = copies.made_at(stored.file_id)
+    if made_at is None or deps.clock() - made_at > COPY_GOOD_FOR:
+        with _storage_errors(stored, deps):
+            copies.make(stored.file_id, _proved(deps.mp3s.read(stored.file_id), stored.mp3))
+        deps.logger.info("copied", extra={"conversion_id": stored.conversion_id})
+        try:
+            _entry(stored.conversion_id, deps)
+        except NotFound:
+            # Whoever deleted it meanwhile may have found no copy.
+            _delete_copy(stored.conversion_id, stored.file_id, copies, deps)
+            raise
+    return copies.url(stored.file_id, mp3_filename(stored.video_filename), COPY_URL_TTL)
+
+
+def _proved(parts: Iterable[bytes], mp3: Mp3) -> Iterator[bytes]:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+        yield part
+    if digest.hexdigest() != mp3.sha256:
+        raise FileDamaged("The MP3 is not the one that was made.")
+
+
+def _delete_copy(conversion_id: str, file_id: str, copies: Mp3Copies, deps: Deps) -> None:
+    try:
+        copies.delete(file_id)
+    except Unavailable:
+        # Nobody has the URL of it for longer than COPY_URL_TTL, and it goes by itself.
+        deps.logger.warning("copy not deleted", exc_info=True, extra={"conversion_id": conversion_id})
+
+
+@contextlib.contextmanager
+def _storage_errors(stored: StoredMp3, deps: Deps) -> Iterator[None]:
+    try:
+        yield
     except (FileMissing, FileDamaged) as error:
         _entry(stored.conversion_id, deps)
         deps.logger.exception("stored MP3 is damaged", extra={"conversion_id": stored.conversion_id})

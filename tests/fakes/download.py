@@ -1,14 +1,17 @@
 """Fakes of the ports in functions.download."""
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from msgspec.structs import replace
 
 from functions.download.library import Entry, NotFailedState, Position
-from functions.shared.conversions import Conversion, Owner, State, Video
+from functions.shared.clock import Clock
+from functions.shared.conversions import Conversion, State
 from functions.shared.events import Event
-from tests.fakes.shared import FakeDatabase
+from functions.shared.problems import Unavailable
+from tests.fakes.shared import FakeConversions, FakeDatabase
 
 
 class FakeLibrary:
@@ -31,20 +34,7 @@ class FakeLibrary:
         return Entry(record.conversion, record.mp3_file_id)
 
     def delete(self, conversion_id: str, now: datetime) -> None:
-        record = self._database.live(conversion_id)
-        is_running = record.conversion.state in {State.QUEUED, State.CONVERTING}
-        record.conversion = replace(
-            record.conversion,
-            owner=Owner(id="", email=""),
-            state=State.CANCELLED if is_running else record.conversion.state,
-            filename="",
-            video=Video(bytes=0, sha256=""),
-            mp3=None,
-            error=None,
-            updated_at=now,
-        )
-        record.deleted, record.lease_until, record.owed, record.untold = True, None, [], None
-        record.extra = {"deleted_at": now}
+        FakeConversions(self._database).delete(conversion_id, now)
 
     def retry(self, conversion_id: str, owed: Sequence[Event], now: datetime) -> Conversion:
         record = self._database.live(conversion_id)
@@ -66,3 +56,42 @@ class FakeLibrary:
 
 def _position(conversion: Conversion) -> Position:
     return Position(conversion.created_at, conversion.id)
+
+
+class FakeMp3Copies:
+    """Keeps copies in memory. `makings` counts how often one was made; set `down` to be unavailable."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._made_at: dict[str, datetime] = {}
+        self.contents: dict[str, bytes] = {}
+        self.makings = 0
+        self.down = False
+
+    def made_at(self, file_id: str) -> datetime | None:
+        self._answer()
+        return self._made_at.get(file_id)
+
+    def make(self, file_id: str, parts: Iterable[bytes]) -> None:
+        self._answer()
+        self.contents[file_id] = b"".join(parts)
+        self._made_at[file_id] = self._clock()
+        self.makings += 1
+
+    def url(self, file_id: str, filename: str, ttl: timedelta) -> str:
+        query = urlencode({"saves-as": filename, "until": (self._clock() + ttl).isoformat()})
+        return f"https://copies.example/{file_id}?{query}"
+
+    def delete(self, file_id: str) -> None:
+        self._answer()
+        self.contents.pop(file_id, None)
+        self._made_at.pop(file_id, None)
+
+    def fetch(self, url: str) -> tuple[bytes, str]:
+        """Return what is at a URL, and the name that it saves as."""
+        parts = urlsplit(url)
+        return self.contents[parts.path.removeprefix("/")], parse_qs(parts.query)["saves-as"][0]
+
+    def _answer(self) -> None:
+        if self.down:
+            raise Unavailable("The storage for downloads")

@@ -36,6 +36,7 @@ class Shelf:
             library=FakeLibrary(self.database),
             videos=FakeFiles(),
             mp3s=FakeFiles(),
+            copies=None,
             events=FakeEvents(),
             outbox=FakeOutbox(self.database),
             links=Links(("secret",), "https://example.com/app", clock),

@@ -1,0 +1,131 @@
+"""Copies of MP3s in Amazon S3."""
+
+import contextlib
+import io
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import boto3
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from functions.download.dispositions import attachment
+from functions.shared.problems import Unavailable
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+    from mypy_boto3_s3 import S3Client
+
+PART_BYTES = 8 * 1024 * 1024
+_CONTENT_TYPE = "audio/mpeg"
+
+
+def connect_s3() -> "S3Client":
+    """Return a client for the region, the credentials and the endpoint (AWS_ENDPOINT_URL) of the environment."""
+    return boto3.client(
+        "s3",
+        config=Config(
+            connect_timeout=3,
+            read_timeout=8,
+            retries={"mode": "standard", "max_attempts": 2},
+            signature_version="s3v4",
+            # Without it URLs name no region, and S3 redirects those whose bucket is new or lies in another.
+            s3={"addressing_style": "virtual"},
+        ),
+    )
+
+
+class S3Mp3Copies:
+    """One bucket, whose lifecycle deletes what is a day old. Implements Mp3Copies."""
+
+    def __init__(self, client: "S3Client", bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+        # Two parts on their way and one being read, however large the file. S3 shows an object once it has all.
+        self._transfer = TransferConfig(
+            multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=2
+        )
+        self._transfer.max_in_memory_upload_chunks = 2
+
+    def made_at(self, file_id: str) -> datetime | None:
+        """See Mp3Copies."""
+        with _s3_errors():
+            try:
+                return self._client.head_object(Bucket=self._bucket, Key=_key(file_id))["LastModified"]
+            except ClientError as error:
+                if _status(error) == 404:
+                    return None
+                raise
+
+    def make(self, file_id: str, parts: Iterable[bytes]) -> None:
+        """See Mp3Copies. Several may make the same copy at once: the last one stays."""
+        with _s3_errors():
+            self._client.upload_fileobj(
+                io.BufferedReader(_Parts(parts)),
+                self._bucket,
+                _key(file_id),
+                ExtraArgs={"ContentType": _CONTENT_TYPE},
+                Config=self._transfer,
+            )
+
+    def url(self, file_id: str, filename: str, ttl: timedelta) -> str:
+        """See Mp3Copies. S3 is not asked."""
+        return self._client.generate_presigned_url(
+            "get_object",
+            Params={
+                "Bucket": self._bucket,
+                "Key": _key(file_id),
+                "ResponseContentType": _CONTENT_TYPE,
+                "ResponseContentDisposition": attachment(filename),
+                "ResponseCacheControl": "private, no-cache",
+            },
+            ExpiresIn=int(ttl.total_seconds()),
+        )
+
+    def delete(self, file_id: str) -> None:
+        """See Mp3Copies."""
+        with _s3_errors():
+            self._client.delete_object(Bucket=self._bucket, Key=_key(file_id))
+
+
+class _Parts(io.RawIOBase):
+    """Parts of any size as a file that is read from beginning to end."""
+
+    def __init__(self, parts: Iterable[bytes]) -> None:
+        self._parts = iter(parts)
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        into = memoryview(buffer)
+        while not self._rest and (part := next(self._parts, None)) is not None:
+            self._rest = memoryview(part)
+        taken = self._rest[: len(into)]
+        into[: len(taken)] = taken
+        self._rest = self._rest[len(taken) :]
+        return len(taken)
+
+
+def _key(file_id: str) -> str:
+    return f"{file_id}.mp3"
+
+
+def _status(error: ClientError) -> int:
+    return error.response["ResponseMetadata"]["HTTPStatusCode"]
+
+
+@contextlib.contextmanager
+def _s3_errors() -> Iterator[None]:
+    """Turn errors that a later try may not see into Unavailable. A refusal is a mistake of ours, and goes on up."""
+    try:
+        yield
+    except BotoCoreError as error:
+        raise Unavailable("The storage for downloads") from error
+    except ClientError as error:
+        if _status(error) >= 500:
+            raise Unavailable("The storage for downloads") from error
+        raise

@@ -1,0 +1,111 @@
+"""S3 for copies of MP3s, as moto and botocore's stub play it: what a real server cannot be made to do."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from urllib.parse import parse_qs, urlsplit
+
+import moto
+import pytest
+from botocore.exceptions import ClientError
+from botocore.stub import Stubber
+
+from functions.download.s3_mp3_copies import PART_BYTES, S3Mp3Copies, connect_s3
+from functions.shared.problems import Unavailable
+from infra.local.processes import free_port
+from tests.ministack import REGION, use_aws
+
+BUCKET = "video2mp3-downloads"
+
+
+@pytest.fixture(autouse=True)
+def aws_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_aws(
+        {
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+            "AWS_SECRET_ACCESS_KEY": "a secret",
+        },
+        monkeypatch,
+    )
+
+
+@pytest.fixture
+def s3() -> Iterator[S3Mp3Copies]:
+    with moto.mock_aws():
+        client = connect_s3()
+        client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+        yield S3Mp3Copies(client, BUCKET)
+
+
+def test_a_copy_has_one_name_and_one_type(s3):
+    s3.make("c1-2", [b"a" * PART_BYTES, b"b" * 10])
+
+    stored = connect_s3().get_object(Bucket=BUCKET, Key="c1-2.mp3")
+    assert stored["ContentType"] == "audio/mpeg"
+    assert stored["Body"].read() == b"a" * PART_BYTES + b"b" * 10
+
+
+def test_an_upload_that_fails_is_taken_back(s3):
+    """S3 keeps, and bills, the parts of an upload that nobody ends."""
+
+    def fails() -> Iterator[bytes]:
+        for _ in range(3):
+            yield bytes(PART_BYTES)
+        raise ValueError("damaged")
+
+    with pytest.raises(ValueError, match="damaged"):
+        s3.make("c1-1", fails())
+
+    assert "Uploads" not in connect_s3().list_multipart_uploads(Bucket=BUCKET)
+    assert "Contents" not in connect_s3().list_objects_v2(Bucket=BUCKET)
+
+
+def test_a_url_names_its_region_and_its_end():
+    """One without a region is redirected by S3, and its signature is then wrong."""
+    url = urlsplit(S3Mp3Copies(connect_s3(), BUCKET).url("c1-1", "a.mp3", timedelta(minutes=5)))
+    query = {name: value for name, [value] in parse_qs(url.query).items()}
+
+    assert (url.scheme, url.netloc) == ("https", f"{BUCKET}.s3.{REGION}.amazonaws.com")
+    assert url.path == "/c1-1.mp3"
+    assert query["X-Amz-Algorithm"] == "AWS4-HMAC-SHA256"
+    assert query["X-Amz-Expires"] == "300"
+    assert query["response-content-type"] == "audio/mpeg"
+    assert query["response-content-disposition"].startswith('attachment; filename="a.mp3"')
+    # A signed Range or Accept would bind the URL to one client.
+    assert query["X-Amz-SignedHeaders"] == "host"
+
+
+CALLS = {
+    "head_object": lambda copies: copies.made_at("c1-1"),
+    "put_object": lambda copies: copies.make("c1-1", [b"a"]),
+    "delete_object": lambda copies: copies.delete("c1-1"),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_an_s3_that_cannot_be_reached_is_unavailable(call, monkeypatch):
+    """So the client is told to come again."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+
+    with pytest.raises(Unavailable, match="storage for downloads"):
+        call(S3Mp3Copies(connect_s3(), BUCKET))
+
+
+@pytest.mark.parametrize("operation", CALLS)
+@pytest.mark.parametrize(("code", "status"), [("SlowDown", 503), ("InternalError", 500), ("502", 502)])
+def test_an_s3_that_has_trouble_is_unavailable(operation, code, status):
+    client = connect_s3()
+    with Stubber(client) as stub:
+        stub.add_client_error(operation, code, http_status_code=status)
+        with pytest.raises(Unavailable):
+            CALLS[operation](S3Mp3Copies(client, BUCKET))
+
+
+@pytest.mark.parametrize("operation", CALLS)
+def test_an_s3_that_refuses_is_a_mistake_of_ours(operation):
+    """A missing permission does not go away by waiting; the log must show it."""
+    client = connect_s3()
+    with Stubber(client) as stub:
+        stub.add_client_error(operation, "AccessDenied", http_status_code=403)
+        with pytest.raises(ClientError, match="AccessDenied"):
+            CALLS[operation](S3Mp3Copies(client, BUCKET))
