@@ -8,7 +8,7 @@ lease can change nothing.
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from functions.shared.conversions import Conversion, Failure, Mp3
+from functions.shared.conversions import Conversion, Failure, Mp3, Video
 from functions.shared.events import Event
 
 
@@ -51,8 +51,11 @@ class Claims(Protocol):
     def renew(self, claim: Claim, progress: float) -> None:
         """Begin the lease anew and note the progress, from 0 to 1. Raises ClaimLost."""
 
-    def complete(self, claim: Claim, mp3: Mp3, video_duration_s: float, completed: Event) -> None:
-        """Commit the MP3 stored under the claim's file id, and the event: owed, and not told. Raises ClaimLost."""
+    def complete(self, claim: Claim, mp3: Mp3, video: Video, completed: Event) -> None:
+        """Commit the MP3 stored under the claim's file id, and the event: owed, and not told.
+
+        `video` is what is known of the video now that it was read. Raises ClaimLost.
+        """
 
     def fail(self, claim: Claim, failure: Failure, failed: Event) -> None:
         """End the conversion as failed, and note the event: owed, and not told. Raises ClaimLost."""

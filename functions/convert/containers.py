@@ -6,20 +6,16 @@ Formats that say nothing about their length (MPEG-TS, live WebM) pass.
 
 import struct
 from collections.abc import Iterator
+from itertools import islice
 from typing import BinaryIO
 
-from functions.convert.failures import InvalidMedia
+from functions.convert.boxes import Box, is_box, top_boxes
+from functions.convert.ebml import EBML, HEADER_MAX_BYTES, SEGMENT, elements
+from functions.convert.video import Read
 
-_BOXES = frozenset(
-    b"ftyp moov mdat free skip wide moof mfra sidx ssix styp uuid meta udta pdin pnot emsg prft junk".split()
-)
 _BLOCK_BYTES = 1024 * 1024
-# Eight hours in fragments of half a second have half as many, and a walk past them all takes seconds.
-_MOST_BOXES = 250_000
 _MOST_EBML_HEADERS = 16
 
-_EBML = bytes.fromhex("1A45DFA3")
-_SEGMENT = bytes.fromhex("18538067")
 _ASF_HEADER = bytes.fromhex("3026B2758E66CF11A6D900AA0062CE6C")
 _ASF_FILE_PROPERTIES = bytes.fromhex("A1DCAB8C47A9CF118EE400C00C205365")
 _OGG_END_OF_STREAM = 0x04
@@ -33,9 +29,9 @@ def is_cut_off(video: BinaryIO, size: int) -> bool:
     Raises InvalidMedia for a file that only looks like a video.
     """
     head = _read(video, 0, 16)
-    if head[4:8] in _BOXES:
-        return _boxes_cut_off(video, size)
-    if head.startswith(_EBML):
+    if is_box(head):
+        return any(box.end > size for box in _boxes(video, size))
+    if head.startswith(EBML):
         return _matroska_cut_off(video, size)
     if head[:4] == b"RIFF":
         return _riff_cut_off(video, size)
@@ -56,6 +52,10 @@ def has_encrypted_sound(video: BinaryIO, size: int) -> bool:
     return any(kind == b"moov" and _contains(video, start, end, b"enca") for kind, start, end in _boxes(video, size))
 
 
+def _boxes(video: BinaryIO, size: int) -> Iterator[Box]:
+    return top_boxes(_reader(video), size)
+
+
 def _contains(video: BinaryIO, start: int, end: int, word: bytes) -> bool:
     for position in range(start, end, _BLOCK_BYTES):
         # A word may lie across the border of two blocks.
@@ -64,58 +64,16 @@ def _contains(video: BinaryIO, start: int, end: int, word: bytes) -> bool:
     return False
 
 
-def _boxes_cut_off(video: BinaryIO, size: int) -> bool:
-    return any(end > size for _, _, end in _boxes(video, size))
-
-
-def _boxes(video: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield kind, start and end of the top-level boxes, up to the first that is not one of the known kinds."""
-    position = 0
-    for _ in range(_MOST_BOXES):
-        header = _read(video, position, 16)
-        if len(header) < 8:
-            if header.strip(b"\0"):  # not padding, but half a header
-                yield b"", position, position + 8
-            return
-        length, kind = struct.unpack_from(">I4s", header)
-        if kind not in _BOXES:
-            return
-        if length == 1 and len(header) == 16:
-            length = struct.unpack_from(">Q", header, 8)[0]
-        end = size if length == 0 else position + max(length, 8)
-        yield kind, position, end
-        if end >= size:
-            return
-        position = end
-    raise InvalidMedia("The file is made of too many parts to be a video.")
-
-
 def _matroska_cut_off(video: BinaryIO, size: int) -> bool:
     position = 0
-    for _ in range(_MOST_EBML_HEADERS):
-        header = _read(video, position, 16)
-        identifier = header[:4]
-        if len(header) < 5:
-            return True
-        if identifier not in (_EBML, _SEGMENT):
+    for element in islice(elements(_reader(video), 0, size), _MOST_EBML_HEADERS):
+        if element.id == SEGMENT:
+            return element.end is not None and element.end > size
+        if element.id != EBML or element.end is None:
             return False
-        length, width = _vint(header[4:])
-        if length is None:
-            return False
-        position += 4 + width + length
-        if identifier == _SEGMENT:
-            return position > size
-    return False
-
-
-def _vint(data: bytes) -> tuple[int | None, int]:
-    """Return an EBML length (None if unknown) and its width: https://www.rfc-editor.org/rfc/rfc8794#section-4."""
-    width = 9 - data[0].bit_length() if data else 9
-    if width > 8 or len(data) < width:
-        return None, width
-    mask = (1 << 7 * width) - 1
-    value = int.from_bytes(data[:width], "big") & mask
-    return (None if value == mask else value), width
+        position = element.end
+    # Here the file ends, or what follows is no element.
+    return size - position < HEADER_MAX_BYTES
 
 
 def _riff_cut_off(video: BinaryIO, size: int) -> bool:
@@ -159,6 +117,10 @@ def _ogg_cut_off(video: BinaryIO, size: int) -> bool:
     table = tail[at + 27 : at + 27 + segments]
     end = at + 27 + segments + sum(table)
     return len(table) < segments or end > len(tail) or not tail[at + 5] & _OGG_END_OF_STREAM
+
+
+def _reader(video: BinaryIO) -> Read:
+    return lambda start, end: _read(video, start, end - start)
 
 
 def _read(video: BinaryIO, position: int, length: int) -> bytes:

@@ -2,25 +2,26 @@
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from typing import BinaryIO
 
+import msgspec
 from aws_lambda_powertools import Logger
 
 from functions.convert.claims import Claim, ClaimLost, Claims, mp3_file_id
 from functions.convert.encoder import Encoded, Encoder
 from functions.convert.failures import AttemptFailed, ConversionFailed, Interrupted, StorageCorrupt
 from functions.convert.heartbeat import Deadline, Heartbeat
+from functions.convert.video import StoredVideo
 from functions.shared.clock import Clock
-from functions.shared.conversions import Failure, Mp3
+from functions.shared.conversions import Failure, Mp3, Video
 from functions.shared.events import Event, EventName, Events, Outbox, publish_owed
 from functions.shared.files import CHUNK_BYTES, FileDamaged, FileMissing, Files
 from functions.shared.problems import Unavailable
 
-# How the whole is shared out for the progress bar: fetching, encoding, storing.
-_FETCHED, _ENCODED = 0.05, 0.97
+# How the whole is shared out for the progress bar: encoding, then storing.
+_ENCODED = 0.97
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def convert(uploaded: Event, deps: Deps, deadline: Deadline) -> None:
 def _attempt(claim: Claim, deps: Deps, heartbeat: Heartbeat) -> list[Event]:
     """Make the attempt, commit how it ended, and return the events now owed."""
     try:
-        mp3, video_duration_s = _make_mp3(claim, deps, heartbeat)
+        mp3, video = _make_mp3(claim, deps, heartbeat)
     except ConversionFailed as error:
         return _fail(claim, deps, error.failure)
     except AttemptFailed as error:
@@ -83,7 +84,7 @@ def _attempt(claim: Claim, deps: Deps, heartbeat: Heartbeat) -> list[Event]:
         deps.logger.exception("unforeseen error")
         return _try_again_or_fail(claim, deps, AttemptFailed(repr(error)))
     completed = _event(EventName.CONVERSION_COMPLETED, claim, deps)
-    deps.claims.complete(claim, mp3, video_duration_s, completed)
+    deps.claims.complete(claim, mp3, video, completed)
     deps.logger.info("completed", extra={"mp3_bytes": mp3.bytes, "duration_s": round(mp3.duration_s, 2)})
     return [completed]
 
@@ -104,22 +105,17 @@ def _fail(claim: Claim, deps: Deps, failure: Failure) -> list[Event]:
     return [failed]
 
 
-def _make_mp3(claim: Claim, deps: Deps, heartbeat: Heartbeat) -> tuple[Mp3, float]:
-    """Store the MP3 under the claim's file id. Returns what it is, and the length of the video in seconds."""
+def _make_mp3(claim: Claim, deps: Deps, heartbeat: Heartbeat) -> tuple[Mp3, Video]:
+    """Store the MP3 under the claim's file id. Returns what it is, and what is known of the video now."""
     conversion = claim.conversion
     if claim.attempt > deps.max_attempts:
         raise AttemptFailed("the worker was lost in every attempt")
     for earlier in range(1, claim.fence):
         deps.mp3s.delete(mp3_file_id(conversion.id, earlier))
-    # Both files have no name, so whatever ends this process, nothing stays on the disk.
-    with tempfile.TemporaryFile() as video, tempfile.TemporaryFile() as frames:
-        _fetch(claim, deps, heartbeat, video)
-        encoded = deps.encoder.encode(
-            video,
-            frames,
-            conversion.options.quality,
-            lambda done: heartbeat.beat(_FETCHED + (_ENCODED - _FETCHED) * done),
-        )
+    video = StoredVideo(deps.videos, conversion)
+    # The file has no name, so whatever ends this process, nothing stays on the disk.
+    with tempfile.TemporaryFile() as frames:
+        encoded = _encode(video, frames, claim, deps, heartbeat)
         stored = deps.mp3s.put(claim.mp3_file_id, _beating(_whole_mp3(encoded, frames), heartbeat))
     facts = encoded.facts
     mp3 = Mp3(
@@ -130,32 +126,20 @@ def _make_mp3(claim: Claim, deps: Deps, heartbeat: Heartbeat) -> tuple[Mp3, floa
         sample_rate_hz=facts.sample_rate_hz,
         channels=facts.channels,
     )
-    return mp3, round(encoded.video_duration_s, 3)
+    duration_s = round(encoded.video_duration_s, 3)
+    return mp3, msgspec.structs.replace(conversion.video, sha256=video.sha256, duration_s=duration_s)
 
 
-def _fetch(claim: Claim, deps: Deps, heartbeat: Heartbeat, video: BinaryIO) -> None:
-    fetched, whole = 0, claim.conversion.video.bytes
+def _encode(video: StoredVideo, frames: BinaryIO, claim: Claim, deps: Deps, heartbeat: Heartbeat) -> Encoded:
     try:
-        # One part is written while the next is on its way.
-        with ThreadPoolExecutor(1) as writer:
-            writing: list[Future[int]] = []
-            for part in deps.videos.read(claim.conversion.id):
-                if writing:
-                    writing.pop().result()
-                writing.append(writer.submit(video.write, part))
-                fetched += len(part)
-                heartbeat.beat(_FETCHED * fetched / whole if whole else 0.0)
-            for last in writing:
-                last.result()
+        return deps.encoder.encode(
+            video, frames, claim.conversion.options.quality, lambda done: heartbeat.beat(_ENCODED * done)
+        )
     except (FileMissing, FileDamaged) as error:
         # Whoever deleted the conversion meanwhile took its video, too: then this raises ClaimLost.
         deps.claims.renew(claim, 0.0)
         deps.logger.exception("the stored video is damaged")
         raise StorageCorrupt from error
-    except OSError as error:
-        raise AttemptFailed(f"the video could not be written to disk: {error}", code="resource-limit") from error
-    if fetched != whole:
-        raise StorageCorrupt
 
 
 def _whole_mp3(encoded: Encoded, frames: BinaryIO) -> Iterator[bytes]:

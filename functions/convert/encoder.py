@@ -1,7 +1,9 @@
 """From a video file to an MP3 file that is proved to be whole."""
 
 import os
+import tempfile
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO, NamedTuple, Protocol
 
 from functions.convert.containers import has_encrypted_sound, is_cut_off
@@ -17,12 +19,18 @@ from functions.convert.failures import (
     TruncatedMedia,
     UnsupportedMedia,
 )
+from functions.convert.feed import Feed
 from functions.convert.ffmpeg import Finished, run_ffmpeg
 from functions.convert.media import DECODERS, DEMUXERS, MAX_STREAMS, Soundtrack, read_description
 from functions.convert.mp3 import BrokenMp3, Mp3Facts, make_tag, read_mp3
+from functions.convert.streaming import as_stream
+from functions.convert.video import Video
+from functions.shared import sniffing
 from functions.shared.conversions import Quality
 
 Progress = Callable[[float], None]
+# Makes what ffmpeg reads the video from, at its beginning.
+Source = Callable[[], BinaryIO | Feed]
 
 # An encoder may round the end, and containers round their durations; a cut is larger.
 _WHOLE = 0.98
@@ -30,6 +38,8 @@ _SLACK_S = 0.1
 _MP3_MAX_HZ = 48_000
 # Nobody hears anything shorter.
 _AUDIBLE_S = 0.01
+# How much of the progress is fetching a video that cannot be streamed.
+_FETCHED = 0.05
 
 
 class Encoded(NamedTuple):
@@ -43,16 +53,24 @@ class Encoded(NamedTuple):
 class Encoder(Protocol):
     """Makes MP3s."""
 
-    def encode(self, video: BinaryIO, mp3: BinaryIO, quality: Quality, on_progress: Progress) -> Encoded:
-        """Write the first soundtrack of `video` to `mp3`, an empty file, without tags.
+    def encode(self, video: Video, mp3: BinaryIO, quality: Quality, on_progress: Progress) -> Encoded:
+        """Write the first soundtrack of `video` to `mp3`, an empty file with a descriptor, without tags.
 
-        Both are real files with a descriptor; `video` may keep its index at the end. `on_progress` is
-        called several times a second with a number from 0 to 1; what it raises ends the encoding.
+        When this returns, `video` was read to its end. `on_progress` is called several times a second with a number
+        from 0 to 1. What it raises, or `video` does, ends the encoding.
 
         Raises:
             ConversionFailed: there is no MP3 to be had from this video.
             AttemptFailed: another attempt may succeed.
         """
+
+
+class _Unproved(Exception):
+    """Raised when ffmpeg ended by itself, but not with an MP3 of the whole sound."""
+
+    def __init__(self, finished: Finished) -> None:
+        super().__init__(finished.exit_code)
+        self.finished = finished
 
 
 class FfmpegEncoder:
@@ -66,12 +84,32 @@ class FfmpegEncoder:
         self._max_duration_s = max_duration_s
         self._stall_s = stall_s
 
-    def encode(self, video: BinaryIO, mp3: BinaryIO, quality: Quality, on_progress: Progress) -> Encoded:
-        """See Encoder."""
-        size = video.seek(0, 2)
-        if is_cut_off(video, size):
-            raise TruncatedMedia
-        soundtrack = self._probe(video, lambda: on_progress(0.0))
+    def encode(self, video: Video, mp3: BinaryIO, quality: Quality, on_progress: Progress) -> Encoded:
+        """See Encoder. A video that can be streamed needs no room on the disk."""
+        try:
+            sniffing.refuse_other_than_media(video.read(0, sniffing.SNIFFED_BYTES))
+        except sniffing.UnsupportedMedia as refusal:
+            raise UnsupportedMedia(refusal.detail) from refusal
+        if stream := as_stream(video):
+            try:
+                return self._encode(lambda: Feed(stream()), mp3, quality, on_progress)
+            except _Unproved:
+                # Either ffmpeg must seek in it, or something is wrong with it. The file will tell.
+                mp3.seek(0)
+                mp3.truncate()
+        with tempfile.TemporaryFile() as file:  # it has no name: whatever ends this process, nothing stays on the disk
+            size = _fetch(video, file, lambda done: on_progress(_FETCHED * done))
+            if is_cut_off(file, size):
+                raise TruncatedMedia
+            try:
+                return self._encode(
+                    lambda: file, mp3, quality, lambda done: on_progress(_FETCHED + (1 - _FETCHED) * done)
+                )
+            except _Unproved as unproved:
+                raise _reason(unproved.finished, file, size) from None
+
+    def _encode(self, source: Source, mp3: BinaryIO, quality: Quality, on_progress: Progress) -> Encoded:
+        soundtrack = self._probe(source(), lambda: on_progress(0.0))
         declared_s = soundtrack.duration_s
         if declared_s is not None and declared_s > self._max_duration_s:
             raise DurationExceeded(self._max_duration_s)
@@ -81,6 +119,7 @@ class FfmpegEncoder:
                 raise DurationExceeded(self._max_duration_s)
             on_progress(min(out_time_s / declared_s, 1.0) if declared_s else 0.0)
 
+        video = source()
         finished = run_ffmpeg(
             [*_input(), *_output(soundtrack, quality, mp3.fileno())],
             video,
@@ -88,16 +127,20 @@ class FfmpegEncoder:
             on_tick=on_tick,
             stall_s=self._stall_s,
         )
-        if finished.exit_code != 0:
-            raise _reason(finished, video, size)
-        if not finished.complete:
-            raise AttemptFailed("ffmpeg ended without saying that it reached the end")
+        if finished.exit_code != 0 or not finished.complete:
+            raise _Unproved(finished)
+        if isinstance(video, Feed):
+            # To ffmpeg a place in the pipe that it cannot get at is the end, and the end is a success.
+            if "Error during demuxing" in finished.messages:
+                raise _Unproved(finished)
+            for _ in video.rest:
+                on_progress(1.0)
         facts = self._prove(mp3, finished)
-        if _falls_short(finished.out_time_s, declared_s) and self._ends_early(video, declared_s, on_progress):
-            raise TruncatedMedia
+        if _falls_short(finished.out_time_s, declared_s) and self._ends_early(source(), declared_s, on_progress):
+            raise _Unproved(finished)
         return Encoded(make_tag(soundtrack.metadata), facts, declared_s or finished.out_time_s)
 
-    def _probe(self, video: BinaryIO, on_tick: Callable[[], None]) -> Soundtrack:
+    def _probe(self, video: BinaryIO | Feed, on_tick: Callable[[], None]) -> Soundtrack:
         finished = run_ffmpeg(
             [*_input(), "-map", "0:a:0?", "-c", "copy", "-t", "0", "-f", "ffmetadata", "pipe:1"],
             video,
@@ -106,7 +149,7 @@ class FfmpegEncoder:
             wants_output=True,
         )
         if finished.exit_code != 0:
-            raise _reason(finished, video, video.seek(0, 2))
+            raise _Unproved(finished)
         if "max_streams" in finished.messages:  # Matroska's demuxer leaves out the tracks over the limit
             raise TooManyStreams(MAX_STREAMS)
         soundtrack = read_description(finished.log, finished.output.decode(errors="replace"))
@@ -125,7 +168,7 @@ class FfmpegEncoder:
             raise NoAudioTrack
         return facts
 
-    def _ends_early(self, video: BinaryIO, declared_s: float | None, on_progress: Progress) -> bool:
+    def _ends_early(self, video: BinaryIO | Feed, declared_s: float | None, on_progress: Progress) -> bool:
         """Say whether all tracks end before the container says, not the sound alone.
 
         A soundtrack may rightly be shorter than the pictures. Nothing is decoded for this. (The muxer is
@@ -138,6 +181,26 @@ class FfmpegEncoder:
             stall_s=self._stall_s,
         )
         return finished.exit_code != 0 or _falls_short(finished.out_time_s, declared_s)
+
+
+def _fetch(video: Video, file: BinaryIO, on_progress: Progress) -> int:
+    """Write a video into a file, and return how many bytes it has."""
+    fetched = 0
+    try:
+        # One part is written while the next is on its way.
+        with ThreadPoolExecutor(1) as writer:
+            writing: list[Future[int]] = []
+            for part in video.parts():
+                if writing:
+                    writing.pop().result()
+                writing.append(writer.submit(file.write, part))
+                fetched += len(part)
+                on_progress(fetched / video.size)
+            for last in writing:
+                last.result()
+    except OSError as error:
+        raise AttemptFailed(f"the video could not be written to disk: {error}", code="resource-limit") from error
+    return fetched
 
 
 def _input() -> list[str]:
@@ -174,8 +237,10 @@ def _falls_short(reached_s: float, declared_s: float | None) -> bool:
 
 
 def _reason(finished: Finished, video: BinaryIO, size: int) -> ConversionFailed | AttemptFailed:
-    """Tell why ffmpeg gave up, from its exit code: the low byte of the error that ended it."""
+    """Tell why there is no whole MP3, from ffmpeg's exit code: the low byte of the error that ended it."""
     code, said = finished.exit_code, finished.messages
+    if code == 0:
+        return TruncatedMedia() if finished.complete else AttemptFailed("ffmpeg ended without reaching the end")
     if "max_streams" in said:
         return TooManyStreams(MAX_STREAMS)
     if "Format not on whitelist" in said:

@@ -15,6 +15,7 @@ from typing import IO, BinaryIO, NamedTuple
 import imageio_ffmpeg
 
 from functions.convert.failures import AttemptFailed
+from functions.convert.feed import Feed
 
 _CONFINE = str(Path(__file__).with_name("confine.py"))
 _MEMORY_BYTES = 1024**3
@@ -48,7 +49,7 @@ class Finished(NamedTuple):
 
 def run_ffmpeg(
     arguments: Sequence[str],
-    video: BinaryIO,
+    video: BinaryIO | Feed,
     *,
     mp3: BinaryIO | None = None,
     on_tick: Callable[[float], None],
@@ -57,22 +58,23 @@ def run_ffmpeg(
 ) -> Finished:
     """Run ffmpeg with `video` as its `fd:0` and `mp3` as the descriptor `arguments` name.
 
-    `on_tick` is called several times a second with the time stamp reached, in seconds. If it raises, ffmpeg
-    is killed with its process group, as it is when its time stamp does not move for `stall_s` seconds.
+    In a file ffmpeg can seek; from a Feed it reads a pipe. `on_tick` is called several times a second with the time
+    stamp reached, in seconds. If it raises, ffmpeg is killed with its process group, as it is when for `stall_s`
+    seconds its time stamp does not move and it reads nothing from a Feed either.
     With `wants_output` standard output is what the run is for, else it is where ffmpeg tells its progress.
 
     Raises:
         AttemptFailed: ffmpeg was killed, stalled, or ran out of memory or disk.
+        Exception: what came in place of a part of the Feed. ffmpeg is killed then, too.
     """
-    video.flush()
-    os.lseek(video.fileno(), 0, os.SEEK_SET)
+    feed = video if isinstance(video, Feed) else None
     progress = [] if wants_output else ["-nostats", "-stats_period", "0.5", "-progress", "pipe:1"]
     process = subprocess.Popen(
         [
             *(sys.executable, "-I", "-S", _CONFINE, str(os.getpid()), str(_MEMORY_BYTES), str(_FILE_BYTES)),
             *(imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostdin", *progress, *arguments),
         ],
-        stdin=video.fileno(),
+        stdin=subprocess.PIPE if isinstance(video, Feed) else _rewound(video),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         pass_fds=(mp3.fileno(),) if mp3 else (),
@@ -81,16 +83,22 @@ def run_ffmpeg(
     assert process.stdout is not None  # noqa: S101  # for the type checker
     assert process.stderr is not None  # noqa: S101
     log = _Log(process.stderr)
-    watch = _Watch(on_tick, stall_s)
+    watch = _Watch(on_tick, stall_s, feed)
     try:
+        if feed and process.stdin:
+            feed.start(process.stdin)
         output = watch.follow(process.stdout, keep=wants_output)
         watch.wait(process)
     except BaseException:
         _kill(process)
         raise
     finally:
+        if feed:
+            feed.join()
         log.join()
         process.stdout.close()
+    if feed:
+        feed.check()
     text = log.text()
     exit_code = process.returncode
     if exit_code < 0:
@@ -107,6 +115,13 @@ def own_lines(log: str) -> str:
     return "\n".join(line for line in log.split("\n") if not line.startswith(" "))
 
 
+def _rewound(file: BinaryIO) -> int:
+    """Return the descriptor of a file, at its beginning."""
+    file.flush()
+    os.lseek(file.fileno(), 0, os.SEEK_SET)
+    return file.fileno()
+
+
 def _kill(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
@@ -116,11 +131,12 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 class _Watch:
     """Follows what ffmpeg writes to its standard output, and notices when nothing moves any more."""
 
-    def __init__(self, on_tick: Callable[[float], None], stall_s: float) -> None:
+    def __init__(self, on_tick: Callable[[float], None], stall_s: float, feed: Feed | None) -> None:
         self.out_time_s = 0.0
         self.complete = False
         self._on_tick = on_tick
         self._stall_s = stall_s
+        self._feed = feed
         self._moved_at = time.monotonic()
         self._rest = b""
 
@@ -153,6 +169,10 @@ class _Watch:
             return
 
     def _tick(self) -> None:
+        if self._feed:
+            self._feed.check()
+            # The sound may begin far behind the pictures.
+            self._moved_at = max(self._moved_at, self._feed.moved_at)
         if time.monotonic() - self._moved_at > self._stall_s:
             raise AttemptFailed(f"ffmpeg did not get on for {self._stall_s:g} s")
         self._on_tick(self.out_time_s)

@@ -55,23 +55,25 @@ class Heartbeat:
         self._lease_s = lease_s
         self._deadline = deadline
         self._logger = logger
+        self._progress = 0.0
         self._beat_at = self._renewed_at = time.monotonic()
 
     def beat(self, progress: float) -> None:
-        """Renew the claim with this progress, from 0 to 1, if the last time is a second ago.
+        """Renew the claim with this progress, from 0 to 1, if the last time is a second ago. It never goes back.
 
         Raises:
             ClaimLost: somebody else has the conversion now, or it was deleted.
             TookTooLong, Interrupted: see Deadline.
             Unavailable: the claim could not be renewed for as long as it lasts.
         """
+        self._progress = max(self._progress, progress)
         now = time.monotonic()
         if now - self._beat_at < _BEAT_S:
             return
         self._beat_at = now
         self._deadline.check()
         try:
-            self._claims.renew(self._claim, progress)
+            self._claims.renew(self._claim, self._progress)
         except Unavailable as error:
             if now - self._renewed_at > self._lease_s:
                 raise

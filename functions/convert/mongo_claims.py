@@ -7,7 +7,7 @@ from pymongo import ReturnDocument
 from pymongo.database import Database
 
 from functions.convert.claims import Claim, ClaimLost
-from functions.shared.conversions import Failure, Mp3, State
+from functions.shared.conversions import Failure, Mp3, State, Video
 from functions.shared.events import Event
 from functions.shared.mongo import Document, mongo_errors, to_builtins, to_conversion
 from functions.shared.mongo_conversions import NOT_DELETED
@@ -56,7 +56,7 @@ class MongoClaims:
         """See Claims."""
         self._write(claim, {"progress": progress, "lease": self._lease(claim.holder)})
 
-    def complete(self, claim: Claim, mp3: Mp3, video_duration_s: float, completed: Event) -> None:
+    def complete(self, claim: Claim, mp3: Mp3, video: Video, completed: Event) -> None:
         """See Claims."""
         self._end(
             claim,
@@ -65,7 +65,7 @@ class MongoClaims:
                 "progress": 1.0,
                 "mp3": {"$literal": to_builtins(mp3)},
                 "mp3_file_id": claim.mp3_file_id,
-                "video.duration_s": video_duration_s,
+                "video": {"$literal": to_builtins(video)},
                 "completed_at": _NOW,
                 "untold": _untold(completed),
             },

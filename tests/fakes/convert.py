@@ -10,7 +10,8 @@ import msgspec
 from functions.convert.claims import Claim, ClaimLost
 from functions.convert.encoder import Encoded, Progress
 from functions.convert.mp3 import Mp3Facts
-from functions.shared.conversions import ConversionMissing, Failure, Mp3, Quality, State
+from functions.convert.video import Video as VideoBytes
+from functions.shared.conversions import ConversionMissing, Failure, Mp3, Quality, State, Video
 from functions.shared.events import Event
 from tests.fakes.shared import FakeDatabase, Record
 
@@ -48,9 +49,8 @@ class FakeClaims:
         record.lease_until = _now() + self._lease
         _change(record, progress=progress)
 
-    def complete(self, claim: Claim, mp3: Mp3, video_duration_s: float, completed: Event) -> None:
+    def complete(self, claim: Claim, mp3: Mp3, video: Video, completed: Event) -> None:
         record = self._held(claim)
-        video = msgspec.structs.replace(record.conversion.video, duration_s=video_duration_s)
         _change(record, state=State.COMPLETED, progress=1.0, mp3=mp3, video=video, completed_at=_now())
         record.mp3_file_id = claim.mp3_file_id
         record.untold, record.owed_at = completed, _now()
@@ -84,14 +84,16 @@ class FakeClaims:
 
 
 class FakeEncoder:
-    """Writes FRAMES, or does what `then` says in their place. `calls` are the qualities asked for."""
+    """Reads the video, does what `then` says, and writes FRAMES. `calls` are the qualities asked for."""
 
     def __init__(self) -> None:
         self.calls: list[Quality] = []
         self.then: Callable[[Progress], None] = lambda _: None
 
-    def encode(self, video: BinaryIO, mp3: BinaryIO, quality: Quality, on_progress: Progress) -> Encoded:
+    def encode(self, video: VideoBytes, mp3: BinaryIO, quality: Quality, on_progress: Progress) -> Encoded:
         self.calls.append(quality)
+        for _ in video.parts():
+            on_progress(0.0)
         self.then(on_progress)
         mp3.write(FRAMES)
         return Encoded(TAG, Mp3Facts(2.0, 64_000, 44_100, 2), 2.5)

@@ -1,7 +1,8 @@
 """The rule of convert, with fakes for all that it works with."""
 
 import dataclasses
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -10,7 +11,7 @@ from functions.convert.convert import Deps, convert
 from functions.convert.encoder import Progress
 from functions.convert.failures import AttemptFailed, Interrupted, NoAudioTrack
 from functions.convert.heartbeat import Deadline, Heartbeat
-from functions.shared.conversions import Conversion, Options, Quality, State
+from functions.shared.conversions import Conversion, Options, Quality, State, Video
 from functions.shared.events import Event, EventName
 from functions.shared.logs import get_logger
 from functions.shared.problems import Unavailable
@@ -225,7 +226,43 @@ def test_a_damaged_video_is_not_converted(world):
 
     assert world.conversion.error is not None
     assert world.conversion.error.type == "storage-corrupt"
-    assert world.encoder.calls == []
+    assert world.mp3s.contents == {}
+
+
+def test_a_video_of_another_size_than_was_taken_in_is_not_converted(world):
+    """Each part may be right and the whole is not."""
+    world.upload(conversion("c2", video=Video(bytes=len(VIDEO) + 1, sha256=None)))
+
+    world.convert(event(conversion_id="c2"))
+
+    error = world.conversions.get("c2").error
+    assert error is not None
+    assert error.type == "storage-corrupt"
+
+
+def test_the_sha256_of_a_video_that_came_in_slices_is_kept(world):
+    """Nobody has seen it whole before."""
+    world.upload(conversion("c2", video=Video(bytes=len(VIDEO), sha256=None)))
+
+    world.convert(event(conversion_id="c2"))
+
+    video = world.conversions.get("c2").video
+    assert video == Video(bytes=len(VIDEO), sha256=hashlib.sha256(VIDEO).hexdigest(), duration_s=2.5)
+
+
+def test_a_storage_that_is_down_while_the_video_is_read_is_nobodys_failure(world):
+    """The message comes back, and another attempt will find the storage up again."""
+
+    def down(*_: object) -> Iterator[bytes]:
+        raise Unavailable("The storage")
+
+    world.videos.read = down
+
+    with pytest.raises(Unavailable):
+        world.convert()
+
+    assert world.conversion.state == State.CONVERTING
+    assert world.mp3s.contents == {}
 
 
 def test_a_video_that_is_gone_because_it_was_deleted_is_no_damage(world):
@@ -347,7 +384,25 @@ def test_progress_is_told_while_the_encoder_works(world, monkeypatch):
 
     world.convert()
 
-    assert seen == [pytest.approx(0.51)]
+    assert seen == [pytest.approx(0.485)]
+
+
+def test_progress_never_goes_back(world, monkeypatch):
+    """A video that cannot be streamed after all is begun anew, which is nothing for a progress bar."""
+    monkeypatch.setattr("functions.convert.heartbeat._BEAT_S", 0)
+    seen = []
+
+    def work(on_progress: Progress) -> None:
+        for done in (0.5, 0.1, 0.6):
+            on_progress(done)
+            seen.append(world.conversion.progress)
+
+    world.encoder.then = work
+
+    world.convert()
+
+    assert seen == sorted(seen)
+    assert seen[0] > 0.4
 
 
 class ClaimsThatCannotBeRenewed(FakeClaims):
