@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -12,6 +12,7 @@ import httpx
 
 from video2mp3.errors import ApiError, TookTooLong, Unreachable
 from video2mp3.models import Conversion, Link, Quality, State, Tokens, User
+from video2mp3.resumable import SLICE_BYTES, send_file
 
 OnBytes = Callable[[int, int], None]
 OnConversion = Callable[[Conversion], None]
@@ -68,16 +69,21 @@ class Client:
     def upload(self, path: Path, *, quality: Quality | str = Quality.V2, on_bytes: OnBytes | None = None) -> Conversion:
         """Send a video and return its conversion, which is queued.
 
-        The file is sent as it is read, so its size does not matter to memory. `on_bytes` is told how many
-        bytes were sent, and of how many.
+        The file is sent as it is read, so its size does not matter to memory. A large one goes in slices: after a
+        broken connection, or while the service is away for a moment, it goes on where it was. `on_bytes` is told
+        how many bytes were sent, and of how many.
         """
+        size = path.stat().st_size
         with path.open("rb") as file:
-            counted = _CountedFile(file, path.stat().st_size, on_bytes)
+            if size > SLICE_BYTES:
+                about = {"filename": path.name, "quality": str(quality)}
+                tell = on_bytes or (lambda _sent, _size: None)
+                return self.conversion(send_file(file, size, about, self._send, lambda sent: tell(sent, size)))
             body = self._json(
                 "POST",
                 "/v1/conversions",
                 data={"quality": str(quality)},
-                files={"video": (path.name, counted, "application/octet-stream")},
+                files={"video": (path.name, _CountedFile(file, size, on_bytes), "application/octet-stream")},
             )
         return Conversion.from_json(body)
 
@@ -187,9 +193,15 @@ class Client:
             raise
         self._tokens = Tokens.from_json(body)
 
-    def _request(self, method: str, path: str, **content: Any) -> httpx.Response:
-        headers = {} if self._tokens is None else {"Authorization": f"Bearer {self._tokens.access}"}
-        return self._http.send(self._http.build_request(method, path, headers=headers, **content), stream=True)
+    def _request(
+        self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **content: Any
+    ) -> httpx.Response:
+        headers = dict(headers or {})
+        if self._tokens is not None:
+            headers["Authorization"] = f"Bearer {self._tokens.access}"
+        request = self._http.build_request(method, path, headers=headers, **content)
+        # A large MP3 may be kept elsewhere. httpx tells no other host the access token.
+        return self._http.send(request, stream=True, follow_redirects=method == "GET")
 
 
 class _CountedFile:

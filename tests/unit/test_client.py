@@ -69,7 +69,7 @@ def service():
 
 @pytest.fixture
 def client(service, monkeypatch):
-    monkeypatch.setattr("video2mp3.client.time.sleep", lambda _: None)
+    monkeypatch.setattr("time.sleep", lambda _: None)
     with Client(URL, transport=httpx.MockTransport(service)) as client:
         yield client
 
@@ -222,6 +222,131 @@ def test_an_upload_tells_how_far_it_is(service, client, video):
     assert len(set(sent)) > 2
     assert sent == sorted(sent)
     assert seen[-1] == (200_000, 200_000)
+
+
+class TusService:
+    """Takes one upload in slices. `trouble` are answers that are given in place of the next ones to PATCH.
+
+    A trouble that is None takes the slice, and its answer is lost.
+    """
+
+    def __init__(self, service: Service, *trouble: httpx.Response | Exception | None) -> None:
+        self.received = b""
+        self.metadata = ""
+        self.deleted = False
+        self._service = service
+        self._trouble = list(trouble)
+        service.on("GET /v1/conversions/u1", httpx.Response(200, json=conversion_json("u1")))
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if not request.url.path.startswith("/v1/uploads"):
+            return self._service(request)
+        assert request.headers["Tus-Resumable"] == "1.0.0"
+        return {"POST": self._create, "PATCH": self._append, "HEAD": self._show, "DELETE": self._delete}[
+            request.method
+        ](request)
+
+    def _create(self, request: httpx.Request) -> httpx.Response:
+        self.metadata = request.headers["Upload-Metadata"]
+        return httpx.Response(201, headers={"Location": "http://elsewhere:1234/v1/uploads/u1"})
+
+    def _append(self, request: httpx.Request) -> httpx.Response:
+        trouble = self._trouble.pop(0) if self._trouble else httpx.Response(204)
+        if isinstance(trouble, Exception):
+            raise trouble
+        if trouble is not None and trouble.is_error:
+            return trouble
+        assert int(request.headers["Upload-Offset"]) == len(self.received)
+        assert request.headers["Content-Type"] == "application/offset+octet-stream"
+        self.received += request.read()
+        if trouble is None:
+            raise httpx.ReadError("broken")
+        return httpx.Response(204, headers={"Upload-Offset": str(len(self.received))})
+
+    def _show(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"Upload-Offset": str(len(self.received))})
+
+    def _delete(self, request: httpx.Request) -> httpx.Response:
+        self.deleted = True
+        return httpx.Response(204)
+
+
+@pytest.fixture
+def long_video(tmp_path):
+    path = tmp_path / "Größe.mp4"
+    path.write_bytes(bytes(range(251)) * 40_000)
+    return path
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        pytest.param([], id="nothing goes wrong"),
+        pytest.param([httpx.ConnectError("refused")], id="a connection breaks"),
+        pytest.param([None, httpx.ReadTimeout("late"), None], id="answers are lost"),
+        pytest.param([problem(503, "unavailable"), problem(423, "upload-locked")], id="the service is away"),
+    ],
+)
+def test_a_long_video_goes_in_slices_and_goes_on_where_it_was(service, long_video, monkeypatch, trouble):
+    """Hours of upload are not lost to one broken connection, and no byte is sent twice into the video."""
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    tus = TusService(service, *trouble)
+    seen: list[tuple[int, int]] = []
+
+    with Client(URL, transport=httpx.MockTransport(tus)) as client:
+        conversion = client.upload(
+            long_video, quality=Quality.V0, on_bytes=lambda sent, size: seen.append((sent, size))
+        )
+
+    assert conversion.id == "u1"
+    assert tus.received == long_video.read_bytes()
+    assert tus.metadata == "filename R3LDtsOfZS5tcDQ=,quality djA="
+    assert [sent for sent, _ in seen] == sorted({sent for sent, _ in seen})
+    assert seen[-1] == (10_040_000, 10_040_000)
+
+
+def test_a_refused_slice_ends_the_upload_and_leaves_nothing_there(service, long_video):
+    """What will be refused again is not sent again."""
+    tus = TusService(service, problem(403, "quota-exceeded"))
+
+    with Client(URL, transport=httpx.MockTransport(tus)) as client, pytest.raises(ApiError, match="Do better"):
+        client.upload(long_video)
+
+    assert tus.deleted
+
+
+def test_an_upload_that_is_interrupted_leaves_nothing_there(service, long_video):
+    """Ctrl-C."""
+    tus = TusService(service)
+
+    def interrupt(_sent: int, _size: int) -> None:
+        raise KeyboardInterrupt
+
+    with Client(URL, transport=httpx.MockTransport(tus)) as client, pytest.raises(KeyboardInterrupt):
+        client.upload(long_video, on_bytes=interrupt)
+
+    assert tus.deleted
+
+
+def test_an_upload_to_a_service_that_stays_away_ends(service, long_video, monkeypatch):
+    clock = iter(range(0, 10**6, 20))
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    tus = TusService(service, *[httpx.ConnectError("refused")] * 1000)
+
+    with Client(URL, transport=httpx.MockTransport(tus)) as client, pytest.raises(Unreachable):
+        client.upload(long_video)
+
+
+def test_a_file_that_shrinks_while_it_is_sent_is_told(service, long_video):
+    """It is somebody's recording that is still being written; an endless loop would help nobody."""
+    tus = TusService(service)
+
+    def shrink(_sent: int, _size: int) -> None:
+        long_video.write_bytes(b"")
+
+    with Client(URL, transport=httpx.MockTransport(tus)) as client, pytest.raises(ClientError, match="now ends after"):
+        client.upload(long_video, on_bytes=shrink)
 
 
 def test_a_missing_video_is_told_before_anything_is_sent(service, client, tmp_path):

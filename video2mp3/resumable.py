@@ -1,0 +1,87 @@
+"""Send a file in slices, so that a broken connection costs one slice: tus 1.0.0, https://tus.io/protocols/resumable-upload."""
+
+import base64
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from typing import BinaryIO
+from urllib.parse import urlsplit
+
+import httpx
+
+from video2mp3.errors import ApiError, ClientError, Unreachable
+
+# What fits into one call of a function on AWS.
+SLICE_BYTES = 4 * 1024 * 1024
+
+_VERSION = {"Tus-Resumable": "1.0.0"}
+_PAUSE_S = (0.25, 5.0)
+# For so long without any progress a service that is away is waited for.
+_PATIENCE_S = 120.0
+# The upload is somewhere else than thought, or held by a request that broke off, or the service is away for a moment.
+_PASSING = {409, 423, 502, 503, 504}
+
+
+# Makes one request, from a method, a path, `headers` and `content`. Raises ApiError and Unreachable.
+Call = Callable[..., httpx.Response]
+
+
+def send_file(file: BinaryIO, size: int, about: Mapping[str, str], call: Call, on_bytes: Callable[[int], None]) -> str:
+    """Send `size` bytes, with what is `about` them: a filename and options. Return the id of the conversion.
+
+    `on_bytes` is told how many bytes have arrived. If it cannot be finished, nothing stays at the service, as far as
+    that can still be told so.
+    """
+    created = call("POST", "/v1/uploads", headers={**_VERSION, "Upload-Length": str(size), **_metadata(about)})
+    # It may be a whole URL; the host is known already.
+    path = urlsplit(created.headers["Location"]).path
+    try:
+        _send_slices(file, size, path, call, on_bytes)
+    except BaseException:
+        with contextlib.suppress(ClientError):
+            call("DELETE", path, headers=_VERSION)
+        raise
+    return path.rpartition("/")[2]
+
+
+def _send_slices(file: BinaryIO, size: int, path: str, call: Call, on_bytes: Callable[[int], None]) -> None:
+    offset, moved_at = 0, time.monotonic()
+    pause_s, longest_s = _PAUSE_S
+    is_known = True
+    while offset < size:
+        try:
+            if is_known:
+                reached = _send_slice(_slice(file, offset, size), offset, path, call)
+            else:
+                reached = int(call("HEAD", path, headers=_VERSION).headers["Upload-Offset"])
+        except (ApiError, Unreachable) as error:
+            passes = isinstance(error, Unreachable) or error.status in _PASSING
+            if not passes or time.monotonic() - moved_at > _PATIENCE_S:
+                raise
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, longest_s)
+            # The answer may be what was lost, and not the slice.
+            is_known = False
+            continue
+        is_known = True
+        if reached > offset:
+            offset, moved_at, pause_s = reached, time.monotonic(), _PAUSE_S[0]
+            on_bytes(offset)
+
+
+def _slice(file: BinaryIO, offset: int, size: int) -> bytes:
+    file.seek(offset)
+    data = file.read(min(SLICE_BYTES, size - offset))
+    if not data:
+        raise ClientError(f"The file had {size} bytes and now ends after {offset}. Send it when nobody writes to it.")
+    return data
+
+
+def _send_slice(data: bytes, offset: int, path: str, call: Call) -> int:
+    headers = {**_VERSION, "Content-Type": "application/offset+octet-stream", "Upload-Offset": str(offset)}
+    return int(call("PATCH", path, headers=headers, content=data).headers["Upload-Offset"])
+
+
+def _metadata(about: Mapping[str, str]) -> dict[str, str]:
+    pairs = (f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in about.items())
+    return {"Upload-Metadata": ",".join(pairs)}
