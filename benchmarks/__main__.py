@@ -1,5 +1,6 @@
 """Run the benchmarks against a stack of their own and print them as a table: python -m benchmarks."""
 
+import itertools
 import sys
 import tempfile
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import conversion
+from benchmarks import conversion, download, upload
 from infra.local.stack import running_stack
 
 
@@ -16,7 +17,12 @@ def main() -> int:
     console = Console()
     table = Table("what", "ours", "beside it", "ratio", "bound", title="Benchmarks (medians)")
     with tempfile.TemporaryDirectory() as folder, running_stack(Path(folder) / "state") as stack:
-        for row in conversion.run(stack, Path(folder), console):
+        rows = itertools.chain(
+            conversion.run(stack, Path(folder), console),
+            upload.run(stack, Path(folder), console),
+            download.run(stack, console),
+        )
+        for row in rows:
             table.add_row(*row)
     console.print(table)
     return 0

@@ -1,20 +1,24 @@
 """How long a conversion takes beside plain ffmpeg on the same file, and how long a short clip takes in all."""
 
-import os
 import statistics
 import subprocess
 import time
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import imageio_ffmpeg
 from rich.console import Console
 
-from functions.shared.conversions import Options, Owner, State
-from functions.upload.accept import accept_video
-from functions.upload.app import connect as connect_upload
+from functions.shared.clock import utc_now
+from functions.shared.conversions import Conversion, Options, Owner, State, Video
+from functions.shared.events import Event, EventName, publish_owed
+from functions.shared.files import CHUNK_BYTES, GridFSFiles, StoredFile
+from functions.shared.logs import get_logger
+from functions.shared.mongo import connect_mongo
+from functions.shared.mongo_conversions import MongoConversions, MongoOutbox
+from functions.shared.rabbit_events import RabbitEvents
 from infra.local.stack import RunningStack
 from video2mp3 import Client
 
@@ -101,28 +105,46 @@ def make_video(path: Path, *, seconds: int, size_bytes: int, same_channels: bool
 
 
 def message_to_commit_s(stack: RunningStack, video: Path) -> float:
-    """Return the seconds from the message about a stored video to the commit of its MP3.
-
-    The video is put in place by the upload code, called directly.
-    """
-    os.environ.update(stack.urls.to_environ())
-    deps = connect_upload()
+    """Return the seconds from the message about a stored video to the commit of its MP3."""
+    database = connect_mongo(stack.urls.mongodb)
+    conversions = MongoConversions(database)
+    conversion_id = uuid.uuid4().hex
     with video.open("rb") as source:
-        parts = iter(lambda: source.read(1024 * 1024), b"")
-        owner = Owner("benchmark", "benchmark@example.com")
-        conversion = accept_video(parts, video.name, Options(), owner, deps)
+        stored = GridFSFiles(database, "videos").put(conversion_id, iter(lambda: source.read(CHUNK_BYTES), b""))
     # The same clock serves all processes of this machine. The event is made just before it is published.
-    accepted_at = conversion.created_at
+    accepted_at = utc_now()
+    uploaded = Event(uuid.uuid4().hex, EventName.VIDEO_UPLOADED, conversion_id, accepted_at)
+    conversions.add(_conversion(conversion_id, video.name, stored, accepted_at), [uploaded])
+    publish_owed([uploaded], RabbitEvents(stack.urls.amqp), MongoOutbox(database), get_logger("benchmark"))
     while True:
-        now = deps.conversions.get(conversion.id)
+        now = conversions.get(conversion_id)
         if now.state in (State.COMPLETED, State.FAILED):
             break
-        if datetime.now(UTC).timestamp() - accepted_at.timestamp() > 300:
+        if utc_now() - accepted_at > timedelta(minutes=5):
             raise TimeoutError(f"The conversion is still {now.state}.")
         time.sleep(0.05)
+    database.client.close()
     assert now.state == State.COMPLETED, now.error
     assert now.completed_at is not None
     return (now.completed_at - accepted_at).total_seconds()
+
+
+def _conversion(conversion_id: str, filename: str, stored: StoredFile, accepted_at: datetime) -> Conversion:
+    return Conversion(
+        id=conversion_id,
+        owner=Owner("benchmark", "benchmark@example.com"),
+        state=State.QUEUED,
+        progress=0.0,
+        filename=filename,
+        options=Options(),
+        # As of a video that came in slices: whoever converts it has to find out its SHA-256, too.
+        video=Video(bytes=stored.bytes, sha256=None),
+        mp3=None,
+        error=None,
+        attempts=0,
+        created_at=accepted_at,
+        updated_at=accepted_at,
+    )
 
 
 def plain_ffmpeg_s(video: Path, mp3: Path) -> float:

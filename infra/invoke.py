@@ -2,11 +2,13 @@
 
 import functools
 import importlib
-import json
+import math
 import time
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
+
+import msgspec
 
 from functions.shared.once import once
 from infra.template import Function
@@ -106,18 +108,22 @@ class InProcessFunctions:
     def invoke(self, function_name: str, event: Any, context: Context | None = None) -> Any:
         """See Functions. Raises ValueError or TypeError if the event is not JSON."""
         context = context or self.context(function_name)
-        payload = _dumps(event)
+        payload = _to_json(event)
+        # A slice of a video is some megabytes; while the function works nobody needs it in this shape, too.
+        del event
         if len(payload) > MAX_PAYLOAD_BYTES:
             raise EventTooLarge(f"The event is {len(payload)} bytes, Lambda takes {MAX_PAYLOAD_BYTES}.")
+        received = msgspec.json.decode(payload)
+        del payload
         try:
             handler = self._handlers[function_name]()
-            answer = _dumps(handler(json.loads(payload), context))
-        except (Exception, SystemExit) as error:
             # Lambda, too, reports what cannot be written as JSON as the function's error.
+            answer = _to_json(handler(received, context))
+        except (Exception, SystemExit) as error:
             raise FunctionFailed(function_name, type(error).__name__, str(error)) from error
         if len(answer) > MAX_PAYLOAD_BYTES:
             raise AnswerTooLarge(f"The answer is {len(answer)} bytes, Lambda gives {MAX_PAYLOAD_BYTES}.")
-        return json.loads(answer)
+        return msgspec.json.decode(answer)
 
 
 def _import(function: Function) -> Callable[[Any, Context], Any]:
@@ -126,5 +132,24 @@ def _import(function: Function) -> Callable[[Any, Context], Any]:
     return handler
 
 
-def _dumps(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
+def _to_json(value: Any) -> bytes:
+    """Return a JSON value as JSON. Raises ValueError or TypeError where Lambda's runtime would.
+
+    It is ten times as fast as the json module with a slice of a video, but takes more: bytes, sets, times.
+    """
+    _refuse_other_than_json(value)
+    return msgspec.json.encode(value)
+
+
+def _refuse_other_than_json(value: Any) -> None:
+    if isinstance(value, dict):
+        for each in value.values():
+            _refuse_other_than_json(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            _refuse_other_than_json(each)
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError("NaN and infinity are not JSON.")
+    elif not (value is None or isinstance(value, str | int)):
+        raise TypeError(f"A {type(value).__name__} is not JSON.")

@@ -38,13 +38,15 @@ class Function:
 class Route:
     """One method of one path, and the name of the function that answers. `path` has `{parameters}`.
 
-    If `guarded`, the authorizer is asked first.
+    If `guarded`, the authorizer is asked first. If `sliced`, a body that does not fit into one event may be handed on
+    in slices.
     """
 
     method: str
     path: str
     function: str
     guarded: bool
+    sliced: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,8 +135,10 @@ class _Reader:
             self._functions[name] = self._function(name, properties)
         self._authorizers, self._default_authorizer, binary_media_types = self._api()
         for name, properties in functions.items():
-            for event_name, event in (properties.get("Events") or {}).items():
-                self._event(name, event, f"{name}.Events.{event_name}")
+            events = properties.get("Events") or {}
+            sliced = self._sliced_bodies(name, events)
+            for event_name, event in events.items():
+                self._event(name, event, f"{name}.Events.{event_name}", sliced=event_name in sliced)
         return Template(
             functions=self._functions,
             routes=tuple(self._routes),
@@ -182,11 +186,22 @@ class _Reader:
         types = tuple(str(kind).replace("~1", "/") for kind in properties.get("BinaryMediaTypes") or ())
         return authorizers, default, types
 
-    def _event(self, function: str, event: Any, place: str) -> None:
+    def _sliced_bodies(self, name: str, events: Mapping[str, Any]) -> list[str]:
+        """Return the names of the events of a function whose bodies our own gateway hands on in slices."""
+        names = _get(self._resources[name], "Metadata", "SlicedBodies")
+        names = [] if names is None else names
+        if not isinstance(names, list):
+            raise InvalidTemplate(f"{name}.Metadata.SlicedBodies must be a list of names of events, not {names!r}.")
+        for event in names:
+            if not isinstance(event, str) or _get(events, event, "Type") != "Api":
+                raise InvalidTemplate(f"{name}.Metadata.SlicedBodies names {event!r}, which is no event of type Api.")
+        return names
+
+    def _event(self, function: str, event: Any, place: str, *, sliced: bool) -> None:
         kind = _get(event, "Type")
         properties = _mapping(_get(event, "Properties"), f"{place}.Properties")
         if kind == "Api":
-            self._routes.append(self._route(function, properties, place))
+            self._routes.append(self._route(function, properties, place, sliced=sliced))
         elif kind == "MQ":
             self._queues.append(self._queue(function, properties, place))
         elif kind == "Schedule":
@@ -194,7 +209,7 @@ class _Reader:
         else:
             raise InvalidTemplate(f"{place}.Type must be Api, MQ or Schedule, not {kind!r}.")
 
-    def _route(self, function: str, properties: Mapping[str, Any], place: str) -> Route:
+    def _route(self, function: str, properties: Mapping[str, Any], place: str, *, sliced: bool) -> Route:
         method, path = str(properties.get("Method")).upper(), properties.get("Path")
         if method not in _METHODS:
             raise InvalidTemplate(f"{place}.Method must be an HTTP method, not {properties.get('Method')!r}.")
@@ -206,7 +221,7 @@ class _Reader:
         authorizer = _get(properties, "Auth", "Authorizer") or self._default_authorizer
         if authorizer not in {None, "NONE", self._default_authorizer}:
             raise InvalidTemplate(f"{place}.Auth.Authorizer must be NONE or the API's default, not {authorizer!r}.")
-        return Route(method, path, function, guarded=authorizer not in {None, "NONE"})
+        return Route(method, path, function, guarded=authorizer not in {None, "NONE"}, sliced=sliced)
 
     def _queue(self, function: str, properties: Mapping[str, Any], place: str) -> QueueTrigger:
         queues, batch_size = properties.get("Queues"), properties.get("BatchSize", 100)

@@ -23,6 +23,7 @@ class TcpProxy:
         self.refused = 0
         self._flowing = threading.Event()
         self._flowing.set()
+        self._bytes_left: int | None = None
 
     def __enter__(self) -> Self:
         self._threads[0].start()
@@ -66,6 +67,15 @@ class TcpProxy:
         """Let connections stand and no byte pass, until `thaw`."""
         self._flowing.clear()
 
+    def freeze_after(self, count: int) -> None:
+        """Let `count` more bytes pass, or a few more, and then freeze."""
+        self._bytes_left = count
+
+    @property
+    def frozen(self) -> bool:
+        """Whether no byte passes."""
+        return not self._flowing.is_set()
+
     def thaw(self) -> None:
         """Let the bytes pass again, those that were held back first."""
         self._flowing.set()
@@ -101,10 +111,19 @@ class TcpProxy:
             while data := source.recv(65536):
                 self._flowing.wait()
                 sink.sendall(data)
+                self._passed(len(data))
         for end in (source, sink):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
         done.wait()
+
+    def _passed(self, count: int) -> None:
+        with self._lock:
+            if self._bytes_left is not None:
+                self._bytes_left -= count
+                if self._bytes_left <= 0:
+                    self._bytes_left = None
+                    self._flowing.clear()
 
     def _forget(self, pair: tuple[socket.socket, socket.socket]) -> None:
         with self._lock:

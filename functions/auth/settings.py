@@ -4,6 +4,7 @@ import os
 
 import msgspec
 
+from functions.shared.http import HttpSettings
 from functions.shared.settings import Positive
 
 
@@ -11,7 +12,7 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-class Settings(msgspec.Struct, frozen=True):
+class Settings(HttpSettings, frozen=True, kw_only=True):
     """What the environment says.
 
     `jwt_keys` is `kid1=secret1,kid2=secret2`: the first signs, all verify. `hashes_at_once` is how many

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import resource
 import signal
 import sys
 import uuid
@@ -20,12 +21,19 @@ from functions.shared.once import once
 from functions.shared.settings import InvalidSettings, from_env
 from infra.gateway.app import Gateway
 from infra.gateway.health import Health, mongodb_check, postgres_check, rabbitmq_check
+from infra.gateway.limits import Limits
+from infra.gateway.protocol import HttpServer, http_protocol
 from infra.gateway.stored_files import StoredFiles
 from infra.invoke import InProcessFunctions
 from infra.template import InvalidTemplate, load_template
 
+# Connections that the kernel keeps until we take them.
+BACKLOG = 1024
+# Files of the process beside its clients' connections: those to the servers, and some more.
+OTHER_FILES = 512
 
-class Settings(msgspec.Struct, frozen=True):
+
+class Settings(Limits, frozen=True, kw_only=True):
     """What the gateway itself needs; the functions read the rest of the environment."""
 
     postgres_url: str
@@ -51,20 +59,22 @@ def create_gateway(settings: Settings, logger: Logger) -> Gateway:
         InProcessFunctions(template.functions),
         StoredFiles({"mp3s": once(lambda: GridFSFiles(database(), "mp3s"))}),
         Health(checks, logger),
+        settings,
         clock=utc_now,
         new_id=lambda: str(uuid.uuid4()),
         logger=logger,
     )
 
 
-def create_server(gateway: Gateway, settings: Settings) -> uvicorn.Server:
+def create_server(gateway: Gateway, settings: Settings) -> HttpServer:
     """Return the server. On SIGTERM it takes no new requests and gives the running ones `drain_s` seconds."""
     config = uvicorn.Config(
         gateway,
         host=settings.host,
         port=settings.port,
-        # It bounds the head of a request, which httptools does not.
-        http="h11",
+        http=http_protocol(settings),
+        timeout_keep_alive=settings.keep_alive_s,
+        backlog=BACKLOG,
         h11_max_incomplete_event_size=16 * 1024,
         ws="none",
         lifespan="off",
@@ -75,7 +85,7 @@ def create_server(gateway: Gateway, settings: Settings) -> uvicorn.Server:
         proxy_headers=False,
         timeout_graceful_shutdown=settings.drain_s,
     )
-    return uvicorn.Server(config)
+    return HttpServer(config, gateway.end_bodies)
 
 
 def main() -> None:
@@ -93,7 +103,19 @@ def main() -> None:
         gateway = create_gateway(settings, logger)
     except (InvalidSettings, InvalidTemplate) as error:
         sys.exit(f"The gateway cannot start: {error}")
+    _allow_files(settings.max_connections + BACKLOG + OTHER_FILES, logger)
     create_server(gateway, settings).run()
+
+
+def _allow_files(wanted: int, logger: Logger) -> None:
+    """Let this process open as many files as its connections may need: each is one, and many systems give 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < wanted:
+        logger.warning("the system allows too few open files", extra={"wanted": wanted, "allowed": allowed})
 
 
 def _end(_signal: int, _frame: FrameType | None) -> None:

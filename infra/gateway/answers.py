@@ -3,12 +3,13 @@
 https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html#api-gateway-simple-proxy-for-lambda-output-format
 """
 
-import base64
 import binascii
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import pybase64
 
 from functions.shared.problems import Problem
 from infra.gateway.stored_files import STORED_FILE_HEADER, StoredRange
@@ -36,6 +37,15 @@ class Answer:
     body: bytes
     content_length: int | None
     stored: StoredRange | None = None
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the function did what it was asked for."""
+        return 200 <= self.status < 300
+
+    def header(self, name: str) -> str | None:
+        """Return the last value of a header, by its name in any case, or None."""
+        return next((value for key, value in reversed(self.headers) if key.lower() == name.lower()), None)
 
 
 def problem_answer(problem: Problem) -> Answer:
@@ -82,7 +92,7 @@ def _body(answer: Mapping[str, Any]) -> bytes:
     if not answer.get("isBase64Encoded"):
         return body.encode("utf-8", "replace")
     try:
-        return base64.b64decode(body, validate=True)
+        return pybase64.b64decode(body, validate=True)
     except (binascii.Error, ValueError) as error:
         raise MalformedAnswer(f"body is not base64: {error}") from error
 

@@ -11,20 +11,20 @@ from starlette.types import Receive, Scope, Send
 
 from functions.shared.clock import Clock
 from functions.shared.problems import InternalProblem, Problem, Unavailable
-from infra.gateway.answers import Answer, MalformedAnswer, problem_answer, read_answer
-from infra.gateway.bodies import read_body
+from infra.gateway.answers import Answer, problem_answer
+from infra.gateway.calls import STAGE, Call, Calls
 from infra.gateway.exchange import CLIENT_CLOSED_REQUEST, Exchange
 from infra.gateway.guard import Guard
 from infra.gateway.health import Health
-from infra.gateway.problems import BadAnswer, BodyTooLarge, TooLargeAnswer
-from infra.gateway.requests import HttpRequest, method_arn, proxy_event
-from infra.gateway.routing import Match, Router
+from infra.gateway.intake import Intake
+from infra.gateway.limits import Limits
+from infra.gateway.requests import HttpRequest, method_arn
+from infra.gateway.routing import Router
 from infra.gateway.stored_files import StoredFiles
 from infra.gateway.threads import in_thread
-from infra.invoke import AnswerTooLarge, EventTooLarge, FunctionFailed, Functions, FunctionUnavailable
+from infra.invoke import Functions
 from infra.template import Route, Template
 
-STAGE = "local"
 HEALTHZ, READYZ = "/healthz", "/readyz"
 
 
@@ -37,13 +37,12 @@ class Gateway:
         functions: Functions,
         stored_files: StoredFiles,
         health: Health,
+        limits: Limits,
         *,
         clock: Clock,
         new_id: Callable[[], str],
         logger: Logger,
     ) -> None:
-        self._template = template
-        self._functions = functions
         self._stored_files = stored_files
         self._health = health
         self._clock = clock
@@ -53,6 +52,11 @@ class Gateway:
         self._own: Mapping[str, Callable[[], Awaitable[Answer]]] = {HEALTHZ: self._healthz, READYZ: self._readyz}
         own = [Route(method, path, "", guarded=False) for path in self._own for method in ("GET", "HEAD")]
         self._router = Router([*template.routes, *own])
+        self._intake = Intake(Calls(self._router, functions, template.binary_media_types), limits, logger)
+
+    def end_bodies(self) -> None:
+        """Take no more of long bodies, and answer that the service is not available. The server is about to end."""
+        self._intake.end()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Raises only if an answer that has begun cannot be finished."""
@@ -87,9 +91,8 @@ class Gateway:
             exchange.route = match.route.path
             if match.route.path in self._own:
                 return await self._own[match.route.path](), None
-            authorizer = await self._admit(request, match.route)
-            body = await read_body(request, receive)
-            answer = await in_thread(self._call, request, match, body, authorizer)
+            call = Call(request, await self._admit(request, match.route))
+            answer = await self._intake.answer(call, match.route, receive)
             if answer.stored is None or request.method == "HEAD":
                 return answer, None
             return answer, await self._stored_files.open(answer.stored)
@@ -111,28 +114,6 @@ class Gateway:
         if self._guard is None:
             raise InternalProblem
         return await in_thread(self._guard.admit, request.header("authorization"), method_arn(request, STAGE))
-
-    def _call(self, request: HttpRequest, match: Match, body: bytes, authorizer: Mapping[str, str] | None) -> Answer:
-        event = proxy_event(
-            request,
-            match,
-            body,
-            authorizer=authorizer,
-            binary_media_types=self._template.binary_media_types,
-            stage=STAGE,
-        )
-        try:
-            return read_answer(self._functions.invoke(match.route.function, event), request.method)
-        except EventTooLarge as error:
-            raise BodyTooLarge from error
-        except AnswerTooLarge as error:
-            raise TooLargeAnswer from error
-        except MalformedAnswer as error:
-            raise BadAnswer from error
-        except FunctionFailed as error:
-            raise InternalProblem from error
-        except FunctionUnavailable as error:
-            raise Unavailable("The service") from error
 
     async def _healthz(self) -> Answer:
         return _json_answer(200, {"status": "ok"})

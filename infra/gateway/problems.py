@@ -5,10 +5,10 @@ from infra.gateway.limits import MAX_BODY_BYTES
 
 
 class BodyTooLarge(TooLarge):
-    """Raised when the body of a request does not fit into an event of Lambda."""
+    """Raised when the body of a request is over its limit: what fits into an event of Lambda, if not said otherwise."""
 
-    def __init__(self) -> None:
-        super().__init__(f"The largest request body accepted here is {MAX_BODY_BYTES} bytes.")
+    def __init__(self, limit_bytes: int = MAX_BODY_BYTES) -> None:
+        super().__init__(f"The largest request body accepted here is {limit_bytes} bytes.")
 
 
 class BodyTooSlow(Problem):
@@ -17,7 +17,16 @@ class BodyTooSlow(Problem):
     code = "request-timeout"
 
     def __init__(self) -> None:
-        super().__init__("The body did not arrive in time. Send it again.", headers={"Connection": "close"})
+        super().__init__("The body did not arrive in time. Send it again.")
+
+
+class HeadTooSlow(Problem):
+    """Raised when the request line and the headers do not arrive in time."""
+
+    code = "request-timeout"
+
+    def __init__(self) -> None:
+        super().__init__("The headers did not arrive in time. Send the request again.")
 
 
 class Forbidden(Problem):

@@ -8,12 +8,14 @@ https://github.com/hotsock/voker/blob/main/vokerhttp/testdata/apigwv1-request.js
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 from urllib.parse import parse_qsl
 
+import pybase64
 from starlette.types import Scope
 
 from functions.shared.problems import BadRequest
@@ -24,12 +26,19 @@ from infra.invoke import ACCOUNT, REGION
 
 API_ID = "local"
 
+# By these the gateway tells a function what no client may: see slices.py and forms.py.
+BODY_SLICE_HEADER = "X-Body-Slice"
+STORED_UPLOAD_HEADER = "X-Stored-Upload"
+
+_ABSOLUTE_FORM = re.compile(r"https?://([^/@]+)", re.IGNORECASE)
+
 # ASGI gives names in lower case, and so does API Gateway over HTTP/2, except for those that it sets itself.
 _NAMES = {"host": "Host", "user-agent": "User-Agent"}
 # What belongs to the connection, and what no client may set.
 _DROPPED = frozenset(
     {"connection", "content-length", "expect", "keep-alive", "max-forwards", "proxy-authenticate"}
     | {"proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade", STORED_FILE_HEADER.lower()}
+    | {BODY_SLICE_HEADER.lower(), STORED_UPLOAD_HEADER.lower()}
     | {"x-amzn-trace-id", "x-forwarded-port", "x-forwarded-proto"}
 )
 
@@ -52,13 +61,19 @@ class HttpRequest:
     @classmethod
     def of(cls, scope: Scope, request_id: str, now: datetime) -> Self:
         """Read an ASGI scope."""
-        path: bytes = scope.get("raw_path") or scope["path"].encode()
+        raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
+        path = raw_path.decode("latin-1")
+        headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]]
+        if absolute := _ABSOLUTE_FORM.match(path):
+            # As to a proxy. Its host is the one that counts: https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2
+            path = path[absolute.end() :] or "/"
+            headers = [("host", absolute[1]), *(header for header in headers if header[0] != "host")]
         return cls(
             id=request_id,
             method=scope["method"],
-            path=path.decode("latin-1"),
+            path=path,
             query=scope["query_string"].decode("latin-1"),
-            headers=[(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]],
+            headers=headers,
             protocol=f"HTTP/{scope['http_version']}",
             scheme=scope["scheme"],
             port=(scope.get("server") or ("", 0))[1] or 0,
@@ -187,7 +202,7 @@ def _is_binary(content_type: str | None, binary_media_types: Sequence[str]) -> b
 
 
 def _text(body: bytes, *, binary: bool) -> str:
-    return base64.b64encode(body).decode() if binary else body.decode("utf-8", "replace")
+    return pybase64.b64encode_as_string(body) if binary else body.decode("utf-8", "replace")
 
 
 def _domain(host: str) -> str:

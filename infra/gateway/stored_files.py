@@ -4,6 +4,7 @@ The function's header is `X-Stored-File: mp3s/<file_id>;<start>-<end>`, `end` ex
 X-Accel-Redirect. No client can send or see it.
 """
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import NamedTuple, Self
@@ -49,12 +50,10 @@ class StoredFiles:
     async def open(self, stored: StoredRange) -> AsyncIterator[bytes]:
         """Return the bytes in parts of at most 1 MiB, of which two are in memory at a time.
 
-        The last part is given out only when the file has been read to its end and found whole.
-
         Raises:
             StorageCorrupt: the file is missing, or damaged at its beginning.
             Unavailable: the storage does not answer.
-            FileDamaged, Unavailable: from the iterator, when some parts may have been sent already.
+            FileDamaged, Unavailable: from the iterator, in place of a part, when others may have been sent already.
         """
         if stored.bucket not in self._buckets:
             raise InternalProblem
@@ -72,11 +71,19 @@ class StoredFiles:
         return _given_out(first, parts, stored.length)
 
 
-async def _given_out(held: bytes, parts: Iterator[bytes], length: int) -> AsyncIterator[bytes]:
-    while (part := await in_thread(lambda: next(parts, b""))) != b"":
-        length -= len(held)
-        yield held
-        held = part
-    if len(held) != length:
-        raise FileDamaged(f"The file does not have the {length - len(held)} bytes that are missing.")
-    yield held
+async def _given_out(part: bytes, parts: Iterator[bytes], length: int) -> AsyncIterator[bytes]:
+    while part:
+        # The storage and the client work at the same time.
+        ahead = asyncio.create_task(in_thread(next, parts, b""))
+        ahead.add_done_callback(_forget)
+        length -= len(part)
+        yield part
+        part = await ahead
+    if length:
+        raise FileDamaged(f"The file lacks {length} bytes.")
+
+
+def _forget(ahead: "asyncio.Task[bytes]") -> None:
+    """Look at an exception that nobody else may look at, if the client goes away: asyncio would complain of it."""
+    if not ahead.cancelled():
+        ahead.exception()

@@ -7,7 +7,6 @@ import re
 import secrets
 import signal
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from email.message import EmailMessage
 from pathlib import Path
@@ -19,14 +18,12 @@ import pytest
 from mutagen.id3 import ID3
 from pymongo.database import Database
 
-from functions.shared.clock import utc_now
 from functions.shared.conversions import Options, Owner, Quality
-from functions.shared.files import GridFSFiles
-from functions.shared.logs import get_logger
 from functions.shared.mongo import Document, connect_mongo
-from functions.shared.mongo_conversions import MongoConversions, MongoOutbox
 from functions.shared.rabbit_events import RabbitEvents
-from functions.upload.accept import Deps, accept_video
+from functions.upload.accept import accept_video
+from functions.upload.app import connect as connect_upload
+from functions.upload.deps import Deps
 from infra.local.stack import RunningStack, running_stack
 from tests.media import Media, decoded_seconds, ffmpeg, real_clip
 from video2mp3 import ApiError, Client, Conversion, State
@@ -60,19 +57,14 @@ def database(stack: RunningStack) -> Iterator[Database[Document]]:
 
 
 @pytest.fixture
-def upload(stack: RunningStack, database: Database[Document]) -> Iterator[Deps]:
+def upload(stack: RunningStack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deps]:
     """What the function upload works with on this stack."""
-    events = RabbitEvents(stack.urls.amqp)
-    yield Deps(
-        conversions=MongoConversions(database),
-        videos=GridFSFiles(database, "videos"),
-        events=events,
-        outbox=MongoOutbox(database),
-        clock=utc_now,
-        new_id=lambda: uuid.uuid4().hex,
-        logger=get_logger("upload"),
-    )
-    events.close()
+    for name, value in stack.urls.to_environ().items():
+        monkeypatch.setenv(name, value)
+    deps = connect_upload()
+    yield deps
+    assert isinstance(deps.events, RabbitEvents)
+    deps.events.close()
 
 
 def new_person(stack: RunningStack) -> Client:

@@ -16,6 +16,7 @@ from functions.shared.problems import PROBLEMS
 from infra.gateway.__main__ import Settings, create_server
 from infra.gateway.app import Gateway
 from infra.gateway.health import Check, Health
+from infra.gateway.limits import Limits
 from infra.gateway.stored_files import StoredFiles
 from infra.invoke import FunctionFailed
 from infra.template import Template, load_template
@@ -76,6 +77,7 @@ def make_gateway(
     checks: Mapping[str, Check] | None = None,
     template: Template | None = None,
     check_timeout_s: float = 2,
+    limits: Limits | None = None,
 ) -> Gateway:
     logger = get_logger("gateway")
     return Gateway(
@@ -83,6 +85,7 @@ def make_gateway(
         functions,
         StoredFiles({"mp3s": lambda: files or FakeFiles()}),
         Health(checks or {}, logger, check_timeout_s),
+        limits or Limits(),
         clock=FakeClock(),
         new_id=lambda: REQUEST_ID,
         logger=logger,
@@ -111,9 +114,12 @@ def assert_problem(answer: httpx.Response, code: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def served(gateway: Gateway, *, drain_s: int = 5) -> Iterator[int]:
-    """Serve a gateway on a socket as `python -m infra.gateway` does, and yield its port."""
-    settings = Settings(postgres_url="", mongodb_url="", amqp_url="", port=0, drain_s=drain_s)
+def served(gateway: Gateway, *, drain_s: int = 5, **limits: Any) -> Iterator[int]:
+    """Serve a gateway on a socket as `python -m infra.gateway` does, and yield its port.
+
+    `limits` are those of the connections; those of bodies are the gateway's own.
+    """
+    settings = Settings(postgres_url="", mongodb_url="", amqp_url="", port=0, drain_s=drain_s, **limits)
     server = create_server(gateway, settings)
     thread = threading.Thread(target=server.run)
     thread.start()

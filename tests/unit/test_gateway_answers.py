@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from infra.gateway.answers import Answer
 from infra.invoke import AnswerTooLarge, FunctionFailed, FunctionUnavailable
 from tests.fakes.gateway import LOGIN, MP3, OK, REQUEST_ID, TOKEN, FakeFunctions, assert_problem, make_gateway, send
 
@@ -109,3 +110,16 @@ def test_a_function_that_fails_is_a_problem_without_its_secrets(error: Exception
 
     problem = assert_problem(answer, code)
     assert str(error) not in problem["detail"]
+
+
+def test_a_header_is_found_in_any_case_and_the_last_one_counts():
+    """The gateway itself reads what functions answer to slices."""
+    answer = Answer(204, (("upload-offset", "1"), ("Upload-Offset", "2")), b"", None)
+
+    assert (answer.header("UPLOAD-OFFSET"), answer.header("location")) == ("2", None)
+
+
+@pytest.mark.parametrize(("status", "success"), [(200, True), (204, True), (302, False), (423, False), (503, False)])
+def test_only_2xx_is_success(status: int, success: bool):
+    """Anything else ends a body that comes in slices."""
+    assert Answer(status, (), b"", None).is_success is success

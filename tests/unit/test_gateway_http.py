@@ -15,8 +15,7 @@ import httpx
 import pytest
 
 from functions.shared.files import CHUNK_BYTES, FileDamaged
-from infra.gateway import bodies, exchange
-from infra.gateway.limits import MAX_BODY_BYTES
+from infra.gateway.limits import MAX_BODY_BYTES, Limits
 from tests.fakes.gateway import OK, FakeFunctions, make_gateway, served, wait_until
 from tests.fakes.shared import FakeFiles
 
@@ -117,10 +116,9 @@ def test_a_client_that_goes_away_within_its_body_calls_nothing(functions: FakeFu
     assert not functions.calls
 
 
-def test_a_body_that_does_not_come_is_a_408(functions: FakeFunctions, monkeypatch: pytest.MonkeyPatch):
+def test_a_body_that_does_not_come_is_a_408(functions: FakeFunctions):
     """Connections that send a byte now and then would else pile up."""
-    monkeypatch.setattr(bodies, "BODY_PART_TIMEOUT_S", 0.1)
-    with served(make_gateway(functions)) as port:
+    with served(make_gateway(functions, limits=Limits(body_idle_s=0.1))) as port:
         answer = talk(port, f"{LOGIN}Content-Length: 100\r\n\r\nhalf".encode())
 
     assert answer.startswith(b"HTTP/1.1 408 ")
@@ -183,21 +181,37 @@ def test_a_client_that_goes_away_stops_the_reading(functions: FakeFunctions):
     assert mp3.given < 64
 
 
-def test_a_client_that_does_not_read_is_let_go(
-    functions: FakeFunctions, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-):
+def test_a_client_that_does_not_read_is_let_go(functions: FakeFunctions, caplog: pytest.LogCaptureFixture):
     """Else it would hold a file open for as long as it likes."""
-    monkeypatch.setattr(exchange, "SEND_TIMEOUT_S", 0.1)
     functions.answer = stored_file_answer()
     mp3 = Mp3(fails=False)
     with (
-        served(make_gateway(functions, files=mp3)) as port,
+        served(make_gateway(functions, files=mp3), answer_idle_s=0.1) as port,
         socket.create_connection(("127.0.0.1", port), timeout=10) as client,
     ):
         client.sendall(DOWNLOAD)
-        wait_until(lambda: "the answer was broken off" in caplog.messages)
+        wait_until(lambda: "request" in caplog.messages)
 
+    (line,) = [record for record in caplog.records if record.message == "request"]
+    assert vars(line)["status"] == 499
     assert mp3.given < 64
+
+
+def test_a_client_that_reads_slowly_gets_everything(functions: FakeFunctions):
+    """It may take many times as long as a client may take nothing at all."""
+    functions.answer = {"statusCode": 200, "body": "x" * 4_000_000}
+    taken = 0
+    with (
+        served(make_gateway(functions), answer_idle_s=0.2) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=10) as client,
+    ):
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+        client.sendall(DOWNLOAD)
+        while taken < 4_000_000:
+            part = client.recv(65536)
+            assert part, f"the answer ended after {taken} bytes"
+            taken += len(part)
+            time.sleep(0.02)
 
 
 def test_a_large_file_arrives_whole(functions: FakeFunctions):

@@ -1,13 +1,19 @@
 """Stored files, which the gateway streams in the place of a function."""
 
+import asyncio
+import gc
+import threading
 from collections.abc import Iterator
 from typing import Any
 
+import anyio
+import anyio.to_thread
 import pytest
 
 from functions.shared.files import CHUNK_BYTES
 from functions.shared.problems import Unavailable
 from infra.gateway.exchange import BrokenOff
+from infra.gateway.stored_files import StoredFiles, StoredRange
 from tests.fakes.gateway import MP3, TOKEN, FakeFunctions, assert_problem, make_gateway, send
 from tests.fakes.shared import FakeFiles
 
@@ -65,6 +71,55 @@ def test_a_stored_file_is_never_held_in_memory(files: FakeFiles):
     assert len(send(watch, "GET", MP3, headers=TOKEN).content) == 8 * CHUNK_BYTES
 
 
+def test_the_next_part_is_read_while_the_client_takes_one():
+    """Storage and client would else wait for each other in turn, and a download take as long as both together."""
+    reads_on = threading.Event()
+
+    class Watched(FakeFiles):
+        def read(self, file_id: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+            yield bytes(CHUNK_BYTES)
+            reads_on.set()
+            yield bytes(CHUNK_BYTES)
+
+    gateway = make_gateway(FakeFunctions(stored_answer(0, 2 * CHUNK_BYTES)), files=Watched())
+
+    async def watch(scope: Any, receive: Any, send_on: Any) -> None:
+        async def slowly(message: Any) -> None:
+            if message.get("body"):
+                assert await anyio.to_thread.run_sync(reads_on.wait, 10)
+            await send_on(message)
+
+        await gateway(scope, receive, slowly)
+
+    assert len(send(watch, "GET", MP3, headers=TOKEN).content) == 2 * CHUNK_BYTES
+
+
+def test_nobody_hears_of_a_part_that_nobody_waits_for():
+    """A client that goes away takes no notice of a storage that does, too."""
+    complaints: list[Any] = []
+    failed = threading.Event()
+
+    class Broken(FakeFiles):
+        def read(self, file_id: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+            yield bytes(CHUNK_BYTES)
+            failed.set()
+            raise Unavailable("The storage")
+
+    async def begin_and_leave() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        stored = StoredRange("mp3s", "f", 0, 2 * CHUNK_BYTES)
+        parts = await StoredFiles({"mp3s": Broken}).open(stored)
+        assert len(await anext(parts)) == CHUNK_BYTES
+        del parts
+        assert await anyio.to_thread.run_sync(failed.wait, 10)
+        await anyio.sleep(0.05)
+        gc.collect()
+
+    anyio.run(begin_and_leave)
+
+    assert complaints == []
+
+
 @pytest.mark.parametrize(
     ("problem", "answer"),
     [
@@ -97,7 +152,7 @@ class Failing(FakeFiles):
 
 @pytest.mark.parametrize("damage", ["short", "changed", "unavailable"])
 def test_a_file_that_fails_on_the_way_is_broken_off(files: FakeFiles, damage: str):
-    """The last bytes are held back until the file is known to be whole, so nobody takes a damaged one for whole."""
+    """Fewer bytes come than were announced, so nobody takes a damaged one for whole."""
     if damage == "short":
         files.contents["f"] = CONTENT[:-1]
     elif damage == "changed":

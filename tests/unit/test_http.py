@@ -10,9 +10,11 @@ import msgspec
 import pytest
 from chalice.app import Response
 
+from functions.shared import http
 from functions.shared.conversions import Owner
-from functions.shared.http import JSON, HttpFunction, caller, no_content, query, raw_body, read_json
+from functions.shared.http import JSON, HttpFunction, HttpSettings, caller, no_content, query, raw_body, read_json
 from functions.shared.problems import TooLarge
+from functions.shared.settings import from_env
 from tests.events import body_of, header, http_event, json_of
 
 ANN = Owner(id="ann", email="ann@example.com")
@@ -201,3 +203,19 @@ def test_a_json_body_is_read_or_the_fault_is_named(body, status, code, field):
         problem = json_of(answer)
         assert problem["type"] == f"/problems/{code}"
         assert [error["field"] for error in problem.get("errors", [])] == ([field] if field else [])
+
+
+def test_how_long_json_may_be_is_a_setting(monkeypatch: pytest.MonkeyPatch):
+    """A deployment may want less, or more for clients of its own."""
+    monkeypatch.setattr(http, "_settings", lambda: from_env(HttpSettings, {"MAX_JSON_BYTES": "13"}))
+
+    def read(app: HttpFunction) -> Response:
+        read_json(app.current_request, Wish)
+        return no_content()
+
+    app = app_with(read, methods=("POST",))
+
+    assert call(app, "POST", body='{"name": "a"}')["statusCode"] == 204
+    refused = call(app, "POST", body='{"name": "ab"}')
+    assert refused["statusCode"] == 413
+    assert "13 bytes" in json_of(refused)["detail"]

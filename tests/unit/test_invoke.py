@@ -1,7 +1,9 @@
 """Functions called in process, as strictly as Lambda would."""
 
+import gc
 import sys
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from infra.invoke import (
 from infra.template import Function
 
 MODULE = """
+import datetime
 import threading
 imports = []
 imports.append(1)
@@ -45,6 +48,9 @@ def nan(event, context):
 
 def leaves(event, context):
     raise SystemExit(3)
+
+def dated(event, context):
+    return {"at": [datetime.datetime.now(datetime.UTC)]}
 """
 
 
@@ -58,7 +64,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def functions(module: str) -> InProcessFunctions:
-    names = ("echo", "times", "tupled", "fails", "bytes_", "nan", "leaves", "absent")
+    names = ("echo", "times", "tupled", "fails", "bytes_", "nan", "leaves", "dated", "absent")
     handlers = {name: Function(name, f"{module}.{name}", 29, 512) for name in names}
     handlers["nowhere"] = Function("nowhere", "no.such.module.handler", 29, 512)
     return InProcessFunctions(handlers, new_id=lambda: "request-1")
@@ -94,7 +100,9 @@ def test_event_and_answer_go_through_json(functions: InProcessFunctions):
     assert functions.invoke("tupled", None) == {"a": [1, 2], "3": "three"}
 
 
-@pytest.mark.parametrize("event", [b"raw", {"a": {1, 2}}, float("nan"), "\ud800"])
+@pytest.mark.parametrize(
+    "event", [b"raw", {"a": {1, 2}}, float("nan"), [{"a": -float("inf")}], "\ud800", {(1, 2): 3}, datetime.now(UTC)]
+)
 def test_an_event_that_is_not_json_is_refused(functions: InProcessFunctions, event: Any):
     """It is the caller's mistake, so it must not look like the function's."""
     with pytest.raises((TypeError, ValueError)):
@@ -110,6 +118,7 @@ def test_an_event_that_is_not_json_is_refused(functions: InProcessFunctions, eve
         ("absent", "AttributeError"),
         ("nowhere", "ModuleNotFoundError"),
         ("leaves", "SystemExit"),
+        ("dated", "TypeError"),
     ],
 )
 def test_a_function_that_fails_says_how(functions: InProcessFunctions, name: str, error_type: str):
@@ -191,3 +200,21 @@ def test_a_host_can_hand_in_the_context(functions: InProcessFunctions, module: s
     functions.invoke("echo", None, context)
 
     assert sys.modules[module].contexts[-1] is context
+
+
+def test_an_event_is_let_go_of_while_the_function_works(functions: InProcessFunctions, module: str):
+    """A slice of a video is some megabytes, and several are worked on at a time."""
+
+    class Event(dict[str, str]):
+        pass
+
+    functions.invoke("echo", None)
+    alive: list[bool] = []
+
+    def look(event: Any, context: Any) -> None:
+        alive.append(any(isinstance(each, Event) for each in gc.get_objects()))
+
+    sys.modules[module].absent = look  # type: ignore[attr-defined]
+    functions.invoke("absent", Event(body="x"))
+
+    assert alive == [False]

@@ -19,6 +19,7 @@ from functions.upload.app import app as upload_app
 from infra.gateway.limits import MAX_BODY_BYTES
 from infra.template import load_template
 from tests.fakes.gateway import FakeFunctions, make_gateway, send
+from tests.tus_function import BYTES, TusFunction, upload_deps
 
 OPENAPI = Path(__file__).parents[2] / "docs/api/openapi.yaml"
 DOCUMENT: dict[str, Any] = yaml.safe_load(OPENAPI.read_text())
@@ -174,7 +175,7 @@ def test_a_conversion_is_as_documented():
         progress=0,
         filename="a.mp4",
         options=Options(),
-        video=Video(1, "0" * 64),
+        video=Video(1, None),
         mp3=None,
         error=None,
         attempts=0,
@@ -201,6 +202,39 @@ def test_a_conversion_is_as_documented():
 
     for conversion in (empty, full):
         validate(json.loads(conversion.to_json()), "Conversion")
+
+
+def test_what_is_answered_about_uploads_is_as_documented():
+    """A header that is missing here is one that no generated client can read."""
+    deps = upload_deps()
+    tus = TusFunction(deps)
+    begun = tus.post(Upload_Length="5", Upload_Metadata="filename QQ==", Upload_Concat="partial")
+    deferred = tus.create(None)
+    whole = tus.post(b"12345", Upload_Length="5", Content_Type=BYTES)
+    upload, uploads = "/v1/uploads/{upload_id}", "/v1/uploads"
+    answers = [
+        ("OPTIONS", uploads, tus.ask("OPTIONS")),
+        ("OPTIONS", upload, tus.ask("OPTIONS", deferred)),
+        ("POST", uploads, begun),
+        ("POST", uploads, whole),
+        ("HEAD", upload, tus.head(begun.upload_id)),
+        ("HEAD", upload, tus.head(deferred)),
+        ("HEAD", upload, tus.head(whole.upload_id)),
+        ("HEAD", upload, tus.ask("HEAD", deferred, {"Tus-Resumable": None})),
+        ("PATCH", upload, tus.patch(deferred, 0, b"123")),
+        ("PATCH", upload, tus.patch(deferred, 3, b"45", Upload_Length="5")),
+        ("PATCH", upload, tus.patch(begun.upload_id, 3, b"45")),
+        ("PATCH", upload, tus.patch(begun.upload_id, 0, b"12345", Upload_Checksum="sha1 QQ==")),
+        ("POST", upload, tus.ask("POST", deferred, {"X-HTTP-Method-Override": "HEAD"})),
+        ("DELETE", upload, tus.delete(deferred)),
+    ]
+    general = {"X-Request-Id", "Tus-Resumable", "Cache-Control", "Content-Type"}
+
+    for method, path, answer in answers:
+        documented = resolve(operation_of(method, path)["responses"][str(answer.status)])["headers"]
+        required = {name for name, each in documented.items() if resolve(each).get("required")}
+        assert answer.headers - general <= documented.keys(), (method, path, answer)
+        assert answer.headers >= required - general, (method, path, answer)
 
 
 def test_states_and_qualities_are_the_codes():

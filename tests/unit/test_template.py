@@ -78,6 +78,8 @@ def test_everything_but_the_open_routes_is_guarded():
         ("POST", "/v1/auth/refresh"),
         ("GET", "/v1/downloads/{token}"),
         ("HEAD", "/v1/downloads/{token}"),
+        ("OPTIONS", "/v1/uploads"),
+        ("OPTIONS", "/v1/uploads/{upload_id}"),
     }
 
 

@@ -1,0 +1,231 @@
+"""Downloads of MP3s that are larger than a function's answer, by curl and by hand, from the whole service."""
+
+import itertools
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from pymongo.database import Database
+
+from functions.shared.conversions import Owner
+from functions.shared.mongo import Document
+from infra.local.stack import RunningStack
+from tests.e2e.test_upload_faults import Faults
+from tests.e2e.tus import MIB, Tus, noise, until
+from tests.stored_mp3s import store_mp3
+
+CONTENT = noise(24 * MIB + 7)
+SLOWLY = ["--limit-rate", "4M"]
+
+
+@dataclass(frozen=True)
+class Mp3:
+    """An MP3 of CONTENT. `url` wants `token`, `link` wants nothing."""
+
+    conversion_id: str
+    url: str
+    token: str
+    link: str
+    etag: str
+    last_modified: str
+
+    def ask(self, method: str = "GET", **headers: str) -> httpx.Response:
+        return httpx.request(method, self.link, headers={name.replace("_", "-"): headers[name] for name in headers})
+
+
+@pytest.fixture(scope="module")
+def mp3(stack: RunningStack, database: Database[Document], tus: Tus) -> Mp3:
+    me = tus.person.me()
+    conversion_id = store_mp3(database, Owner(me.id, me.email), [CONTENT], "Grüße.mp4")
+    link = tus.person.link(conversion_id, ttl_s=3600).url
+    head = httpx.head(link)
+    url = f"{stack.url}/v1/conversions/{conversion_id}/mp3"
+    return Mp3(conversion_id, url, tus.token, link, head.headers["etag"], head.headers["last-modified"])
+
+
+def curl(url: str, *options: str) -> subprocess.CompletedProcess[str]:
+    command = ["curl", "--silent", "--show-error", "--fail", "--max-time", "60", *options, url]
+    return subprocess.run(command, capture_output=True, text=True, timeout=70, check=False)
+
+
+def test_curl_fetches_an_mp3_whole(mp3: Mp3, tmp_path: Path) -> None:
+    """Under the video's name, as the README shows it."""
+    token = ("--header", f"Authorization: Bearer {mp3.token}")
+
+    done = curl(mp3.url, *token, "--remote-name", "--remote-header-name", "--output-dir", str(tmp_path))
+
+    assert (done.returncode, done.stderr) == (0, "")
+    (path,) = tmp_path.iterdir()
+    assert path.name == "Gru_e.mp3"
+    assert path.read_bytes() == CONTENT
+
+
+def test_curl_goes_on_where_it_was_stopped(mp3: Mp3, tmp_path: Path) -> None:
+    path = tmp_path / "a.mp3"
+    first = subprocess.Popen(["curl", "--silent", *SLOWLY, "--output", path, mp3.link])
+    try:
+        until(lambda: path.exists() and path.stat().st_size > 5 * MIB)
+    finally:
+        first.kill()
+        first.wait()
+    had = path.stat().st_size
+
+    second = curl(mp3.link, "--continue-at", "-", "--output", str(path), "--write-out", "%{http_code} %{size_download}")
+
+    assert second.stdout == f"206 {len(CONTENT) - had}"
+    assert path.read_bytes() == CONTENT
+
+
+def test_an_mp3_is_put_together_from_ranges(mp3: Mp3, tmp_path: Path) -> None:
+    """Download managers fetch several at once; some are as large as what fits one answer, some larger, one smaller."""
+    ends = [0, 1, 1000, 4 * MIB + 1000, 8 * MIB + 1001, 20 * MIB, len(CONTENT)]
+    ranges = [f"{start}-{end - 1}" for start, end in itertools.pairwise(ends)]
+    curls = [
+        subprocess.Popen(["curl", "--silent", "--fail", "--range", each, "--output", tmp_path / each, mp3.link])
+        for each in ranges
+    ]
+
+    assert [each.wait(60) for each in curls] == [0] * len(ranges)
+    assert b"".join((tmp_path / each).read_bytes() for each in ranges) == CONTENT
+
+
+def test_a_head_says_what_a_get_would(mp3: Mp3) -> None:
+    head, get = mp3.ask("HEAD"), mp3.ask()
+
+    assert (head.status_code, head.content) == (200, b"")
+    assert (get.status_code, get.content) == (200, CONTENT)
+    for answer in (head, get):
+        del answer.headers["date"], answer.headers["x-request-id"]
+    assert head.headers == get.headers
+    assert head.headers["content-length"] == str(len(CONTENT))
+    assert head.headers["accept-ranges"] == "bytes"
+
+
+def test_a_range_goes_on_only_with_the_file_that_was_begun(mp3: Mp3) -> None:
+    """If-Range: else two files would be glued together."""
+    for validator in (mp3.etag, mp3.last_modified):
+        part = mp3.ask(Range="bytes=5000000-19999999", If_Range=validator)
+        assert (part.status_code, part.content) == (206, CONTENT[5_000_000:20_000_000])
+        assert part.headers["content-range"] == f"bytes 5000000-19999999/{len(CONTENT)}"
+    for validator in ('"another"', f"W/{mp3.etag}", "Thu, 01 Jan 1970 00:00:00 GMT"):
+        whole = mp3.ask(Range="bytes=5000000-19999999", If_Range=validator)
+        assert (whole.status_code, whole.content) == (200, CONTENT)
+
+
+def test_what_the_client_has_is_not_sent_again(mp3: Mp3) -> None:
+    for condition in ({"If_None_Match": mp3.etag}, {"If_Modified_Since": mp3.last_modified}):
+        answer = mp3.ask(**condition)
+        assert (answer.status_code, answer.content) == (304, b"")
+        assert answer.headers["etag"] == mp3.etag
+
+
+def test_a_condition_that_does_not_hold_is_a_412(mp3: Mp3) -> None:
+    for condition in ({"If_Match": '"another"'}, {"If_Unmodified_Since": "Thu, 01 Jan 1970 00:00:00 GMT"}):
+        answer = mp3.ask(Range="bytes=5000000-", **condition)
+        assert (answer.status_code, answer.json()["type"]) == (412, "/problems/precondition-failed")
+
+
+@pytest.mark.parametrize("value", [f"bytes={len(CONTENT)}-", "bytes=99999999999999999999-", "bytes=-0"])
+def test_a_range_past_the_end_is_a_416_with_the_length(mp3: Mp3, value: str) -> None:
+    """With it `curl -C -` sees that it has all."""
+    answer = mp3.ask(Range=value)
+
+    assert (answer.status_code, answer.json()["type"]) == (416, "/problems/range-not-satisfiable")
+    assert answer.headers["content-range"] == f"bytes */{len(CONTENT)}"
+
+
+@pytest.mark.parametrize("count", [2, 1000])
+def test_several_ranges_get_the_whole_once(mp3: Mp3, count: int) -> None:
+    """A thousand ranges must not be a thousand times the work."""
+    answer = mp3.ask(Range="bytes=" + ",".join(f"{number}-" for number in range(count)))
+
+    assert (answer.status_code, answer.content) == (200, CONTENT)
+
+
+def test_anothers_mp3_is_answered_like_one_that_is_missing(mp3: Mp3, stranger: Tus) -> None:
+    """For every verb, or an id would tell whether it exists."""
+    headers = {"Authorization": f"Bearer {stranger.token}"}
+    for method, path in [
+        ("GET", ""),
+        ("DELETE", ""),
+        ("POST", "/retry"),
+        ("POST", "/link"),
+        ("GET", "/mp3"),
+        ("HEAD", "/mp3"),
+    ]:
+        anothers, missing, malformed = (
+            httpx.request(method, mp3.url.replace(mp3.conversion_id, each).removesuffix("/mp3") + path, headers=headers)
+            for each in (mp3.conversion_id, "0" * 32, "..%2F..%2Fetc%2Fpasswd")
+        )
+        assert anothers.status_code == missing.status_code == malformed.status_code == 404, (method, path)
+        assert anothers.content == missing.content == malformed.content
+
+    assert mp3.ask("HEAD").status_code == 200
+
+
+def test_a_link_that_was_tampered_with_is_a_403(mp3: Mp3, database: Database[Document], tus: Tus) -> None:
+    """Also one that is put together from two good ones."""
+    me = tus.person.me()
+    other = tus.person.link(store_mp3(database, Owner(me.id, me.email), [b"other"]), ttl_s=3600).url
+    tokens = [link.rpartition("/")[2] for link in (mp3.link, other)]
+    (mine, theirs), url = [token.split(".") for token in tokens], mp3.link.rpartition("/")[0]
+    swapped = [".".join([*mine[:place], *theirs[place:]]) for place in range(1, len(mine))]
+    swapped = [token for token in swapped if token not in tokens]
+
+    assert swapped
+    for token in (*swapped, tokens[0][:-1], f"{tokens[0]}=", f"A{tokens[0]}"):
+        for method in ("GET", "HEAD"):
+            answer = httpx.request(method, f"{url}/{token}")
+            assert answer.status_code == 403
+            assert method == "HEAD" or answer.json()["type"] == "/problems/invalid-link"
+
+
+@pytest.fixture
+def faults(stack: RunningStack) -> Iterator[Faults]:
+    """Afterwards all is well again, for the tests that come."""
+    faults = Faults(stack)
+    yield faults
+    faults.wait_until_well()
+
+
+def test_a_download_whose_database_dies_is_broken_off(
+    stack: RunningStack, faults: Faults, mp3: Mp3, tmp_path: Path
+) -> None:
+    """Never a short MP3 that looks whole: curl says that bytes are missing, and can go on later."""
+    path = tmp_path / "a.mp3"
+    supervisor = stack.pids["supervisor"]
+    with subprocess.Popen(
+        ["curl", "--silent", "--show-error", *SLOWLY, "--output", path, mp3.link], stderr=subprocess.PIPE, text=True
+    ) as download:
+        until(lambda: path.exists() and path.stat().st_size > 1 * MIB)
+        # Who would start it again at once sleeps, so that it is dead for longer than anybody tries again.
+        os.kill(supervisor, signal.SIGSTOP)
+        try:
+            killed = faults.kill("mongodb")
+            _, said = download.communicate(timeout=60)
+        finally:
+            os.kill(supervisor, signal.SIGCONT)
+
+    assert download.returncode in (18, 56), said
+    assert re.search(r"bytes remaining to read|Connection reset", said)
+    assert len(CONTENT) > path.stat().st_size > 1 * MIB
+    faults.wait_until_well(killed)
+    assert curl(mp3.link, "--continue-at", "-", "--output", str(path)).returncode == 0
+    assert path.read_bytes() == CONTENT
+
+
+def test_a_download_outlives_a_database_that_is_soon_back(faults: Faults, mp3: Mp3, tmp_path: Path) -> None:
+    """Servers are updated and fail over while people download."""
+    path = tmp_path / "a.mp3"
+    with subprocess.Popen(["curl", "--silent", *SLOWLY, "--output", path, mp3.link]) as download:
+        until(lambda: path.exists() and path.stat().st_size > 1 * MIB)
+        faults.wait_until_well(faults.kill("mongodb"))
+
+    assert download.returncode == 0
+    assert path.read_bytes() == CONTENT
