@@ -1,4 +1,4 @@
-"""ministack, an AWS on this machine that needs no container: https://pypi.org/project/ministack/."""
+"""ministack, an AWS on this machine that needs no container."""
 
 import contextlib
 import os

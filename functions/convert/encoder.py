@@ -195,7 +195,7 @@ def _fetch(video: Video, file: BinaryIO, on_progress: Progress) -> int:
                     writing.pop().result()
                 writing.append(writer.submit(file.write, part))
                 fetched += len(part)
-                on_progress(fetched / video.size)
+                on_progress(min(fetched / max(video.size, 1), 1.0))
             for last in writing:
                 last.result()
     except OSError as error:

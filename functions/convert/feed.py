@@ -31,7 +31,7 @@ class Feed:
             raise self._error
 
     def join(self) -> None:
-        """Wait for the end of the thread, which comes soon once nobody reads from the pipe any more."""
+        """Wait for the end of the thread. Once nobody reads from the pipe, it ends with the part it is waiting for."""
         if self._thread:
             self._thread.join()
 

@@ -144,7 +144,7 @@ def _is_stored(held: Held, addition: Addition, deps: Deps) -> bool:
 
 def _append_checked(held: Held, addition: Addition, checksum: Checksum, deps: Deps) -> Upload:
     upload, body = held.upload, addition.body
-    if body.ends is Ends.BROKEN or _is_stored(held, addition, deps):
+    if body.ends is Ends.BROKEN or (body.position and _is_stored(held, addition, deps)):
         let_go(held, deps)
         return upload
     is_next = upload.offset == addition.offset and body.position <= held.staged

@@ -75,15 +75,15 @@ class Uploads:
         what `source` raises, and Unavailable after `end`; all that came before has then been handed on.
         """
         offset, position, waiting = _number(call.request.header("upload-offset")), 0, first
+        room = _room(offset)
         while True:
-            room = _room(offset + position)
             part, waiting = waiting[:room], waiting[room:]
             is_last = source.ended and not waiting
             sending = self._send(call, part, position, source.total, "last" if is_last else "more")
-            position += len(part)
             if is_last:
                 return await sending
-            room = _room(offset + position)  # for the next one
+            position += len(part)
+            room = _room(offset + position)
             try:
                 if len(waiting) < room and not source.ended:
                     waiting += await self.read(source, room - len(waiting))

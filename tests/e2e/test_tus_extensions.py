@@ -542,12 +542,29 @@ def test_parts_and_wholes_tell_what_they_are(tus: Tus) -> None:
 
 
 def test_a_part_can_be_used_many_times(tus: Tus, database: Database[Document]) -> None:
-    """Concatenation: in one creation request, or in several, so long as the server keeps it."""
+    """Concatenation: in one creation request, or in several."""
     first, second = part(tus, b"la"), part(tus, b"lu")
 
-    path = tus.path_of(tus.ask("POST", UPLOADS, final(first, second, first, first)))
+    song = tus.path_of(tus.ask("POST", UPLOADS, final(first, second, first, first)))
+    other = tus.path_of(tus.ask("POST", UPLOADS, final(second, second)))
 
-    assert stored(database, path) == b"lalulala"
+    assert stored(database, song) == b"lalulala"
+    assert stored(database, other) == b"lulu"
+
+
+def test_a_concatenation_that_is_asked_for_again_is_the_same(tus: Tus) -> None:
+    """The answer to the first request may have been lost; a second video of it would be a second e-mail.
+
+    tus-js-client asks for the parts before it repeats the request, and sends those again that are gone.
+    """
+    paths = [part(tus, HELLO), part(tus, noise(MIB))]
+
+    answers = [tus.ask("POST", UPLOADS, final(*paths)) for _ in range(3)]
+
+    assert {answer.status for answer in answers} == {201}
+    assert len({answer.header("Location") for answer in answers}) == 1
+    assert {answer.offset for answer in answers} == {len(HELLO) + MIB}
+    assert [tus.offset(path) for path in paths] == [len(HELLO), MIB]
 
 
 def test_parts_may_be_named_by_absolute_urls(tus: Tus, database: Database[Document]) -> None:

@@ -1,7 +1,9 @@
 """Bodies that do not fit into one event, and those that come slowly."""
 
+import contextlib
 import itertools
 import os
+import socket
 import threading
 import time
 from typing import Any
@@ -18,7 +20,7 @@ from infra.gateway.limits import MAX_BODY_BYTES, Limits
 from infra.gateway.slices import SLICE_BYTES
 from infra.invoke import FunctionFailed, FunctionUnavailable
 from infra.template import load_template
-from tests.fakes.gateway import REQUEST_ID, FakeFunctions, assert_problem, make_gateway
+from tests.fakes.gateway import REQUEST_ID, FakeFunctions, assert_problem, make_gateway, served, wait_until
 from tests.fakes.gateway_uploads import GONE, SILENT, Client, FakeUploads, body_of, dashed, exchange, header_of, problem
 
 UPLOAD = "/v1/uploads/u1"
@@ -462,3 +464,21 @@ def test_only_so_many_slices_are_worked_on_at_once(uploads: FakeUploads, monkeyp
     anyio.run(main)
     assert statuses == [204] * 8
     assert max(busy) == 2
+
+
+def test_a_deploy_interrupts_an_upload_and_loses_nothing_of_it(uploads: FakeUploads):
+    """SIGTERM comes in the middle of a body of hours: the client is told to come again, and goes on where it was."""
+    sent = MOVIE[:100_000]
+    lines = [f"PATCH {UPLOAD} HTTP/1.1", "Host: x", "Authorization: Bearer good"]
+    lines += [f"{name}: {value}" for name, value in dashed(tus(bytes(10**9))).items()]
+    with contextlib.ExitStack() as client:
+        with served(make_gateway(uploads), drain_s=1) as port:
+            connection = client.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+            connection.sendall("\r\n".join([*lines, "", ""]).encode() + sent)
+            wait_until(lambda: uploads.content == sent)
+        answer = connection.recv(65536)
+
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after" in answer.lower()
+    assert uploads.content == sent
+    assert uploads.slices[-1][3] == "broken"

@@ -1,8 +1,8 @@
 """Functions called in process, as strictly as Lambda would."""
 
-import gc
 import sys
 import threading
+import weakref
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -208,13 +208,19 @@ def test_an_event_is_let_go_of_while_the_function_works(functions: InProcessFunc
     class Event(dict[str, str]):
         pass
 
-    functions.invoke("echo", None)
+    references: list[weakref.ref[Event]] = []
     alive: list[bool] = []
 
-    def look(event: Any, context: Any) -> None:
-        alive.append(any(isinstance(each, Event) for each in gc.get_objects()))
+    def event() -> Event:
+        made = Event(body="x")
+        references.append(weakref.ref(made))
+        return made
 
+    def look(received: Any, context: Any) -> None:
+        alive.append(references[0]() is not None)
+
+    functions.invoke("echo", None)
     sys.modules[module].absent = look  # type: ignore[attr-defined]
-    functions.invoke("absent", Event(body="x"))
+    functions.invoke("absent", event())
 
     assert alive == [False]
