@@ -146,8 +146,17 @@ class HttpProtocol(H11Protocol):
         """Answer one request, and end the connection after it if the request has not all come by then.
 
         To keep it, the rest would have to be read, which may be gigabytes. A client that goes away while it is being
-        answered is a ClientDisconnect; uvicorn would say nothing.
+        answered is a ClientDisconnect; uvicorn would say nothing. And it would forget what came of a body before its
+        client went away.
         """
+        cycle = self.cycle
+
+        async def receive_all() -> Message:
+            message = await receive()
+            if message["type"] == "http.disconnect" and cycle.body and not cycle.response_complete:
+                message = {"type": "http.request", "body": bytes(cycle.body), "more_body": cycle.more_body}
+                cycle.body = bytearray()
+            return message
 
         async def send_on(message: Message) -> None:
             if message["type"] == "http.response.start" and self.conn.their_state is h11.SEND_BODY:
@@ -156,7 +165,7 @@ class HttpProtocol(H11Protocol):
             if self._lost and message.get("more_body"):
                 raise ClientDisconnect
 
-        await self.config.loaded_app(scope, receive, send_on)
+        await self.config.loaded_app(scope, receive_all, send_on)
 
     def _expect_head(self) -> None:
         if self._head_timer is None:

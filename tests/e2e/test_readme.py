@@ -1,5 +1,6 @@
 """The commands of the README, word for word."""
 
+import json
 import os
 import re
 import shutil
@@ -28,19 +29,39 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README.read_text(), flags=re.DOTALL)
 
 
+def commands_of(stack: RunningStack) -> list[str]:
+    """Return the blocks of commands that use curl: first from registering to saving, then for large videos."""
+    return [block.replace("http://127.0.0.1:8080", stack.url) for block in blocks("sh") if "curl" in block]
+
+
+def run_in(folder: Path, *commands: str) -> str:
+    script = "\n".join(["set -eu", *commands])
+    done = subprocess.run(["bash", "-c", script], check=False, cwd=folder, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
 def test_the_curl_commands_register_upload_follow_and_save(stack: RunningStack, media: Media, tmp_path: Path) -> None:
     """They are what a newcomer types first. Only the port is another one here."""
     shutil.copy(media.video("tagged"), tmp_path / "movie.mp4")
-    (commands,) = [block for block in blocks("sh") if "curl" in block]
-    assert "http://127.0.0.1:8080" in commands
-    script = "set -eu\n" + commands.replace("http://127.0.0.1:8080", stack.url)
 
-    done = subprocess.run(["bash", "-c", script], check=False, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    said = run_in(tmp_path, commands_of(stack)[0])
 
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip().splitlines()[-1] == "completed 1.0"
+    assert said.splitlines()[-1] == "completed 1.0"
     assert decoded_seconds(tmp_path / "movie.mp3") == pytest.approx(3, abs=0.2)
     assert str(MP3(tmp_path / "movie.mp3")["TIT2"]) == "A walk; in = the park"
+
+
+def test_the_curl_commands_for_large_videos_upload_one(stack: RunningStack, media: Media, tmp_path: Path) -> None:
+    """They go on where an upload broke off, so they must get the offsets right."""
+    shutil.copy(media.video("tagged"), tmp_path / "movie.mp4")
+    first, second = (block.replace("ann@", "eve@") for block in commands_of(stack))
+    show = 'curl -sS $URL/v1/conversions/$ID -H "Authorization: Bearer $TOKEN"'
+
+    conversion = json.loads(run_in(tmp_path, first, second, show).splitlines()[-1])
+
+    assert conversion["filename"] == "movie.mp4"
+    assert conversion["video"]["bytes"] == (tmp_path / "movie.mp4").stat().st_size
 
 
 def test_the_python_example_saves_an_mp3(stack: RunningStack, media: Media, tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_an_upload_resumes_again_and_again_at_any_offset(tus: Tus, database: Dat
     }
 
 
-@pytest.mark.parametrize("sent", [5, MIB + 7, 6 * MIB + 11])
+@pytest.mark.parametrize("sent", [5, 100_003, MIB + 7, 6 * MIB + 11])
 @pytest.mark.parametrize("how", ["reset", "hang_up"])
 def test_what_came_before_a_connection_broke_is_kept(
     tus: Tus, database: Database[Document], how: str, sent: int
@@ -87,8 +87,9 @@ def test_what_came_before_a_connection_broke_is_kept(
 
     with tus.begin_patch(path, 0, len(content)) as sending:
         sending.send(content[:sent])
-        # A connection that is reset takes with it what the server has not read yet.
-        sending.wait_until_read()
+        if how == "reset":
+            # It takes with it what the server has not read yet.
+            sending.wait_until_read()
         getattr(sending, how)()
 
     until(lambda: tus.offset(path) == sent)
