@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import conversion, download, upload
+from benchmarks import conversion, download, slow_clients, upload
 from infra.local.stack import running_stack
 
 
@@ -21,6 +21,7 @@ def main() -> int:
             conversion.run(stack, Path(folder), console),
             upload.run(stack, Path(folder), console),
             download.run(stack, console),
+            slow_clients.run(stack, console),
         )
         for row in rows:
             table.add_row(*row)

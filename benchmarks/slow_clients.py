@@ -20,8 +20,9 @@ from infra.local.stack import RunningStack
 Row = tuple[str, str, str, str, str]
 
 _CLIENTS = 50
-_MEGABYTES = 64
-_ROUNDS = 7
+_BEGIN_WITHIN_S = 2.0
+_MEGABYTES = 200
+_ROUNDS = 9
 _PASSWORD = "a password of the benchmarks"
 _TUS = {"Tus-Resumable": "1.0.0"}
 _PATCH = {**_TUS, "Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}
@@ -56,7 +57,8 @@ def run(stack: RunningStack, console: Console) -> Iterator[Row]:
 class SlowClients:
     """Clients that each send one byte a second of an upload of a thousand, from a thread, until the end.
 
-    When they are entered, all have begun. Their uploads are deleted at the end.
+    When they are entered, all have begun, one after the other: people do not keep time. Their uploads are deleted at
+    the end.
     """
 
     def __init__(self, url: str, token: str, count: int) -> None:
@@ -81,6 +83,7 @@ class SlowClients:
             headers = {**self._headers, **_PATCH, "Host": address.netloc, "Content-Length": "1000"}
             lines = [f"PATCH {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", "x"]
             client.sendall("\r\n".join(lines).encode())
+            time.sleep(_BEGIN_WITHIN_S / self._count)
         self._thread.start()
         return self
 

@@ -20,7 +20,6 @@ def upload(upload_id: str = "u1", **changes: Any) -> Upload:
         "concat": "",
         "metadata": "filename bW92aWUubXA0",
         "length": LENGTH,
-        "max_bytes": LENGTH,
         "offset": 0,
         "created_at": CREATED_AT,
         "expires_at": CREATED_AT + timedelta(days=1),

@@ -18,8 +18,9 @@ _VERSION = {"Tus-Resumable": "1.0.0"}
 _PAUSE_S = (0.25, 5.0)
 # For so long without any progress a service that is away is waited for.
 _PATIENCE_S = 120.0
-# The upload is somewhere else than thought, or held by a request that broke off, or the service is away for a moment.
-_PASSING = {409, 423, 502, 503, 504}
+# The line stood still for too long, the upload is somewhere else than thought, or held by a request that broke off,
+# there are too many requests, or the service is away for a moment.
+_PASSING = {408, 409, 423, 429, 502, 503, 504}
 
 
 # Makes one request, from a method, a path, `headers` and `content`. Raises ApiError and Unreachable.
@@ -33,8 +34,7 @@ def send_file(file: BinaryIO, size: int, about: Mapping[str, str], call: Call, o
     that can still be told so.
     """
     created = call("POST", "/v1/uploads", headers={**_VERSION, "Upload-Length": str(size), **_metadata(about)})
-    # It may be a whole URL; the host is known already.
-    path = urlsplit(created.headers["Location"]).path
+    path = _path(created)
     try:
         _send_slices(file, size, path, call, on_bytes)
     except BaseException:
@@ -53,7 +53,7 @@ def _send_slices(file: BinaryIO, size: int, path: str, call: Call, on_bytes: Cal
             if is_known:
                 reached = _send_slice(_slice(file, offset, size), offset, path, call)
             else:
-                reached = int(call("HEAD", path, headers=_VERSION).headers["Upload-Offset"])
+                reached = _offset(call("HEAD", path, headers=_VERSION))
         except (ApiError, Unreachable) as error:
             passes = isinstance(error, Unreachable) or error.status in _PASSING
             if not passes or time.monotonic() - moved_at > _PATIENCE_S:
@@ -79,7 +79,26 @@ def _slice(file: BinaryIO, offset: int, size: int) -> bytes:
 
 def _send_slice(data: bytes, offset: int, path: str, call: Call) -> int:
     headers = {**_VERSION, "Content-Type": "application/offset+octet-stream", "Upload-Offset": str(offset)}
-    return int(call("PATCH", path, headers=headers, content=data).headers["Upload-Offset"])
+    return _offset(call("PATCH", path, headers=headers, content=data))
+
+
+def _offset(answer: httpx.Response) -> int:
+    try:
+        return int(answer.headers["Upload-Offset"])
+    except (KeyError, ValueError) as error:
+        raise _not_ours(answer) from error
+
+
+def _path(created: httpx.Response) -> str:
+    try:
+        # It may be a whole URL; the host is known already.
+        return urlsplit(created.headers["Location"]).path
+    except (KeyError, ValueError) as error:
+        raise _not_ours(created) from error
+
+
+def _not_ours(answer: httpx.Response) -> Unreachable:
+    return Unreachable(f"{answer.url.host} answers, but not as video2mp3 does.")
 
 
 def _metadata(about: Mapping[str, str]) -> dict[str, str]:

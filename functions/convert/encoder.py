@@ -12,6 +12,7 @@ from functions.convert.failures import (
     ConversionFailed,
     CorruptMedia,
     DurationExceeded,
+    EmptyFile,
     EncryptedMedia,
     InvalidMedia,
     NoAudioTrack,
@@ -86,6 +87,8 @@ class FfmpegEncoder:
 
     def encode(self, video: Video, mp3: BinaryIO, quality: Quality, on_progress: Progress) -> Encoded:
         """See Encoder. A video that can be streamed needs no room on the disk."""
+        if not video.size:
+            raise EmptyFile
         try:
             sniffing.refuse_other_than_media(video.read(0, sniffing.SNIFFED_BYTES))
         except sniffing.UnsupportedMedia as refusal:

@@ -8,6 +8,7 @@ TITLES: Mapping[str, str] = {
     "attempts-exhausted": "The conversion did not succeed",
     "corrupt-media": "The sound is damaged",
     "duration-exceeded": "The video is too long",
+    "empty-file": "The video is empty",
     "encrypted-media": "The video is encrypted",
     "invalid-media": "The video cannot be read",
     "no-audio-track": "The video has no sound",
@@ -31,6 +32,15 @@ class ConversionFailed(Exception):
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
         self.failure = Failure(type=self.code, title=TITLES[self.code], detail=detail)
+
+
+class EmptyFile(ConversionFailed):
+    """Raised when the video has no bytes. A form with such a file is refused; in slices it comes as far as here."""
+
+    code = "empty-file"
+
+    def __init__(self) -> None:
+        super().__init__("The file has no bytes. Look whether it was copied or downloaded to its end.")
 
 
 class UnsupportedMedia(ConversionFailed):

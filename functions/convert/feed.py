@@ -1,10 +1,15 @@
 """What ffmpeg reads from a pipe, written into it by a thread."""
 
 import contextlib
+import fcntl
 import threading
 import time
 from collections.abc import Iterator
 from typing import IO
+
+# Enough for ffmpeg to go on with while the next part is fetched; of the usual 64 KiB it would be short each time.
+_PIPE_BYTES = 1024 * 1024
+_SET_PIPE_SIZE = getattr(fcntl, "F_SETPIPE_SZ", None)
 
 
 class Feed:
@@ -22,6 +27,9 @@ class Feed:
 
     def start(self, pipe: IO[bytes]) -> None:
         """Begin to write into `pipe`, which is closed at the end."""
+        if _SET_PIPE_SIZE is not None:
+            with contextlib.suppress(OSError):  # there is a limit on what all pipes of a user hold
+                fcntl.fcntl(pipe, _SET_PIPE_SIZE, _PIPE_BYTES)
         self._thread = threading.Thread(target=self._write, args=(pipe,), name="ffmpeg-feed", daemon=True)
         self._thread.start()
 

@@ -14,8 +14,8 @@ class Abandoned(NamedTuple):
 class AbandonedUploads(Protocol):
     """Uploads of which no request knows any more. Time is the storage's own.
 
-    Also those that became videos, and whose tale is told; and those that were deleted, perhaps while somebody was
-    still writing.
+    Also those that became videos, and whose tale is told; those that were deleted, perhaps while somebody was still
+    writing; and videos of forms, which came when no conversion was there yet.
     """
 
     def expired(self, limit: int, after: timedelta) -> list[Abandoned]:

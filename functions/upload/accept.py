@@ -35,7 +35,7 @@ def accept_video(parts: Iterable[bytes], filename: str, options: Options, owner:
         UnsupportedMedia: it is evidently no video.
         TooLarge, QuotaExceeded: it is larger than a video may be, or than there is room for.
         Unavailable: the storage does not answer. Perhaps the video was taken in all the same, and perhaps its bytes
-            stay behind without a conversion. After any other error nothing was taken in.
+            stay behind without a conversion, until sweep finds them. After any other error nothing was taken in.
     """
     head, parts = _peek(parts, SNIFFED_BYTES)
     if not head:
@@ -43,6 +43,7 @@ def accept_video(parts: Iterable[bytes], filename: str, options: Options, owner:
     refuse_other_than_media(head)
 
     conversion_id = deps.new_id()
+    deps.uploads.watch(conversion_id)
     stored = deps.videos.put(conversion_id, _within_limits(parts, owner, deps))
     video = Video(bytes=stored.bytes, sha256=stored.sha256)
     conversion, uploaded = queue(

@@ -4,6 +4,7 @@ import os
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Annotated
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -12,18 +13,19 @@ from chalice.app import Response
 from functions.shared.clock import utc_now
 from functions.shared.conversions import Conversion
 from functions.shared.files import GridFSFiles
-from functions.shared.forms import read_form
+from functions.shared.forms import MAX_PARTS, read_form
 from functions.shared.http import JSON, HttpFunction, caller, raw_body
 from functions.shared.logs import get_logger
 from functions.shared.mongo import connect_mongo
 from functions.shared.mongo_conversions import MongoConversions, MongoOutbox
 from functions.shared.once import once
+from functions.shared.problems import TooLarge
 from functions.shared.rabbit_events import RabbitEvents
 from functions.shared.settings import Positive, from_env
 from functions.upload.accept import accept_stored_video, accept_video
 from functions.upload.deps import Deps, Limits
 from functions.upload.gridfs_slices import GridFSSlices
-from functions.upload.mongo_uploads import MongoUploads
+from functions.upload.mongo_uploads import LARGEST_BYTES, MongoUploads
 from functions.upload.mongo_usage import MongoUsage
 from functions.upload.options import to_options
 from functions.upload.tus_routes import add_tus_routes
@@ -34,7 +36,7 @@ class Settings(msgspec.Struct, frozen=True):
 
     mongodb_url: str
     amqp_url: str
-    max_upload_bytes: Positive = 20 * 1024**3
+    max_upload_bytes: Annotated[int, msgspec.Meta(gt=0, le=LARGEST_BYTES)] = 20 * 1024**3
     quota_bytes: Positive = 100 * 1024**3
     upload_idle_s: Positive = 24 * 3600
 
@@ -68,7 +70,7 @@ def create_app(deps: Callable[[], Deps]) -> HttpFunction:
         owner = caller(request)
         # Only the gateway says it, in place of a video that was too long for one event.
         if upload_id := request.headers.get("x-stored-upload"):
-            options = to_options(dict(parse_qsl(raw_body(request).decode(errors="replace"), keep_blank_values=True)))
+            options = to_options(_read_fields(raw_body(request)))
             return _accepted(accept_stored_video(upload_id, options, owner, deps()))
         form = read_form(request.headers.get("content-type", ""), [raw_body(request)])
         options = to_options(form.fields)
@@ -76,6 +78,14 @@ def create_app(deps: Callable[[], Deps]) -> HttpFunction:
 
     add_tus_routes(app, deps)
     return app
+
+
+def _read_fields(body: bytes) -> dict[str, str]:
+    try:
+        return dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True, max_num_fields=MAX_PARTS))
+    except ValueError as error:
+        # An answer that names each would be larger than Lambda sends.
+        raise TooLarge(f"A form may have {MAX_PARTS} parts; this one has more.") from error
 
 
 def _accepted(conversion: Conversion) -> Response:

@@ -14,7 +14,7 @@ from functions.shared.files import CHUNK_BYTES, ChunkDigests
 from functions.shared.problems import BadRequest, Problem, TooLarge
 from functions.upload.checksums import Checksum
 from functions.upload.deps import Deps
-from functions.upload.finding import find_upload, owned_upload
+from functions.upload.finding import as_accepted, find_upload, owned_upload
 from functions.upload.finishing import DIGEST_BYTES, commit
 from functions.upload.holds import Locked, holding, let_go
 from functions.upload.quotas import quota_exceeded, refuse_over_limits, room, video_too_large
@@ -110,7 +110,9 @@ def append(upload_id: str, addition: Addition, owner: Owner, deps: Deps) -> Uplo
 def append_to(upload_id: str, addition: Addition, deps: Deps) -> Upload:
     """Add what a slice brings to an upload that may grow. Raises as `append` does."""
     body = addition.body
-    with holding(upload_id, body.token, deps, comes_again=not body.is_whole_body) as held:
+    with holding(upload_id, body.token, deps, comes_again=not body.is_whole_body) as now_held:
+        # Whoever held it before may have brought the last bytes, and a conversion may be reading them.
+        held = now_held._replace(upload=as_accepted(now_held.upload, deps) or now_held.upload)
         if addition.checksum and not body.is_whole_body:
             return _append_checked(held, addition, addition.checksum, deps)
         return _append_at_once(held, addition, deps)
@@ -219,6 +221,6 @@ def refuse_too_many(addition: Addition, upload: Upload, length: int | None, deps
             raise TooLarge(f"The upload has {length} bytes; with these it would have {addition.end}.")
     elif addition.end > deps.limits.max_upload_bytes:
         raise video_too_large(deps)
-    # Perhaps something was deleted since the upload was begun.
-    elif addition.end > upload.max_bytes and addition.end - upload.offset > (left := room(upload.owner, deps)):
+    # Each time anew: other uploads grow, too.
+    elif addition.end - upload.offset > (left := room(upload.owner, deps)):
         raise quota_exceeded(left, deps)

@@ -59,7 +59,8 @@ def join(joining: Joining, owner: Owner, remaining_s: Callable[[], float], deps:
 
     Raises:
         BadRequest, InvalidInput: a part is not whole or no part at all, or the metadata are wrong.
-        NotFound, UploadExpired: a part is not there, or not any more; or the video was deleted.
+        NotFound, UploadExpired: a part is not there, or not any more, or what was joined of them; or the video was
+            deleted.
         TooLarge, QuotaExceeded: the video would be too large.
         Locked: another request does the same at this moment.
         StillJoining: there was not time enough.
@@ -67,7 +68,7 @@ def join(joining: Joining, owner: Owner, remaining_s: Callable[[], float], deps:
     describe(joining.metadata)
     upload_id = _final_id(joining, owner)
     if conversion_of(upload_id, deps) is None:
-        upload = _known(upload_id, deps) or _begin(upload_id, joining, owner, deps)
+        upload = _known(upload_id, owner, deps) or _begin(upload_id, joining, owner, deps)
         _copy_parts(upload, remaining_s, deps)
         if conversion_of(upload_id, deps) is None:
             # The same video was made before, and its conversion deleted, which is for ever.
@@ -82,11 +83,11 @@ def _final_id(joining: Joining, owner: Owner) -> str:
     return hashlib.sha256(made_of).hexdigest()[:32]
 
 
-def _known(upload_id: str, deps: Deps) -> Upload | None:
-    try:
-        return deps.uploads.get(upload_id)
-    except UploadMissing:
-        return None
+def _known(upload_id: str, owner: Owner, deps: Deps) -> Upload | None:
+    # One that has expired is not gone on with: sweep may be deleting its bytes.
+    with contextlib.suppress(NotFound):
+        return find_upload(upload_id, owner, deps)
+    return None
 
 
 def _begin(upload_id: str, joining: Joining, owner: Owner, deps: Deps) -> Upload:
@@ -108,7 +109,6 @@ def _begin(upload_id: str, joining: Joining, owner: Owner, deps: Deps) -> Upload
         concat=joining.concat,
         metadata=joining.metadata,
         length=length,
-        max_bytes=length,
         offset=0,
         created_at=now,
         expires_at=now + deps.limits.upload_idle,

@@ -31,13 +31,20 @@ def find_upload(upload_id: str, owner: Owner, deps: Deps) -> Upload:
     """
     upload = owned_upload(upload_id, owner, deps)
     if upload.kind is not Kind.PARTIAL:
-        if conversion := conversion_of(upload_id, deps):
-            return replace(upload, offset=conversion.video.bytes, length=conversion.video.bytes)
+        if accepted := as_accepted(upload, deps):
+            return accepted
         if upload.is_whole:
             raise NotFound
     if deps.clock() >= upload.expires_at:
         raise UploadExpired
     return upload
+
+
+def as_accepted(upload: Upload, deps: Deps) -> Upload | None:
+    """Return an upload as it is since its video was accepted: whole, even if nobody could write that down."""
+    if conversion := conversion_of(upload.id, deps):
+        return replace(upload, offset=conversion.video.bytes, length=conversion.video.bytes)
+    return None
 
 
 def owned_upload(upload_id: str, owner: Owner, deps: Deps) -> Upload:

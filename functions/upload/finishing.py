@@ -61,7 +61,7 @@ def _accept(held: Held, progress: Progress, options: Options | None, deps: Deps)
     upload = held.upload
     # Writing can take long. If somebody deleted the upload meanwhile, it must not become a conversion.
     deps.uploads.stage(held, held.staged)
-    deps.slices.finish(upload.id, progress.offset, _all_digests(upload.id, progress, deps))
+    deps.slices.finish(held, progress.offset, _all_digests(upload.id, progress, deps))
     description = describe(upload.metadata)
     conversion, uploaded = queue(
         upload.id,

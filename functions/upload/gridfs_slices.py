@@ -60,8 +60,9 @@ class GridFSSlices:
                     raise FileDamaged(f"Chunk {number} of {upload_id} is not what was stored.")
                 yield part[max(start - begin, 0) :]
 
-    def finish(self, upload_id: str, length: int, digests: bytes) -> None:
+    def finish(self, held: Held, length: int, digests: bytes) -> None:
         """See Slices."""
+        upload_id = held.upload.id
         if len(digests) != 32 * _count(length):
             raise FileDamaged(f"{upload_id} has {length} bytes, and the digests of {len(digests) // 32} chunks.")
         # As drivers do: https://github.com/mongodb/specifications/blob/master/source/gridfs/gridfs-spec.md
@@ -74,7 +75,7 @@ class GridFSSlices:
             "uploadDate": utc_now(),
         }
         with mongo_errors():
-            self._end(upload_id, length, digests)
+            self._end(held, length, digests)
             try:
                 self._files.insert_one(file)
             except DuplicateKeyError:
@@ -118,9 +119,11 @@ class GridFSSlices:
             chunks = self._chunks.find({"files_id": upload_id, "n": {"$gte": numbers.start, "$lt": numbers.stop}})
             return {chunk["n"]: chunk["data"] for chunk in chunks}
 
-    def _end(self, upload_id: str, length: int, digests: bytes) -> None:
+    def _end(self, held: Held, length: int, digests: bytes) -> None:
         """Let the chunks end where the file will: a driver takes a longer one, and one more, for damage."""
-        self._chunks.delete_many({"files_id": upload_id, "n": {"$gte": _count(length)}})
+        upload_id = held.upload.id
+        behind = {"files_id": upload_id, "n": {"$gte": _count(length)}, "fence": {"$lte": held.fence}}
+        self._chunks.delete_many(behind)
         number, rest = divmod(length, CHUNK_BYTES)
         if not rest:
             return
@@ -128,8 +131,12 @@ class GridFSSlices:
         tail = chunk["data"][:rest]
         if _sha256(tail) != digests[-32:]:
             raise FileDamaged(f"Chunk {number} of {upload_id} is not what was stored.")
-        if tail != chunk["data"]:
-            self._chunks.update_one({"_id": chunk["_id"], "fence": chunk.get("fence")}, {"$set": {"data": tail}})
+        # Also if it is right already, since the last bytes came earlier: whoever stalls with more finds this fence.
+        ended = self._chunks.update_one(
+            {"_id": chunk["_id"], "fence": {"$lte": held.fence}}, {"$set": {"data": tail, "fence": held.fence}}
+        )
+        if ended.matched_count == 0:
+            raise HoldLost(upload_id)
 
     def _finish_again(self, file: Document) -> None:
         """Leave the file as it is, unless other bytes were written since, and these are they."""

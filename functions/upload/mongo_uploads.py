@@ -19,8 +19,13 @@ from functions.upload.uploads import (
     UploadMissing,
 )
 
+# A document can have 16 MiB, and each MiB of a video takes 44 bytes of it: for its digest, its number, and their types.
+LARGEST_BYTES = 256 * 1024**3
+
 # Holds are measured by the server's clock alone, so the functions' clocks may differ.
 _NOW = "$$NOW"
+
+_TOMBSTONE: Document = {"_id": "$_id", "deleted_at": _NOW, "expires_at": _NOW}
 
 
 class MongoUploads:
@@ -45,6 +50,11 @@ class MongoUploads:
         except DuplicateKeyError as error:
             raise UploadExists(upload.id) from error
 
+    def watch(self, upload_id: str) -> None:
+        """See Uploads. For sweep it looks like one that was deleted just now."""
+        with mongo_errors():
+            self._collection.update_one({"_id": upload_id}, [{"$replaceWith": _TOMBSTONE}], upsert=True)
+
     def get(self, upload_id: str) -> Upload:
         """See Uploads."""
         return _to_upload(self._find(upload_id, {"chunk_sha256": False}))
@@ -55,7 +65,7 @@ class MongoUploads:
         # No hold at all sorts before every time, and so counts as ended.
         has_ended = {"$lte": ["$hold.renewed_at", {"$subtract": [_NOW, self._hold_ms]}]}
         taken = {
-            "fence": {"$cond": [is_mine, "$fence", {"$add": ["$fence", 1]}]},
+            "fence": {"$add": ["$fence", 1]},
             "hold": {
                 "token": {"$literal": token},
                 "renewed_at": _NOW,
@@ -106,9 +116,8 @@ class MongoUploads:
 
     def delete(self, upload_id: str) -> None:
         """See Uploads. A tombstone remains: sweep deletes later what a late writer leaves."""
-        tombstone = {"_id": "$_id", "deleted_at": _NOW, "expires_at": _NOW}
         with mongo_errors():
-            self._collection.update_one({"_id": upload_id, **NOT_DELETED}, [{"$replaceWith": tombstone}])
+            self._collection.update_one({"_id": upload_id, **NOT_DELETED}, [{"$replaceWith": _TOMBSTONE}])
 
     def _find(self, upload_id: str, projection: Document) -> Document:
         with mongo_errors():

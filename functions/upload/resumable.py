@@ -13,7 +13,7 @@ from functions.upload.finding import find_upload
 from functions.upload.finishing import commit
 from functions.upload.holds import holding
 from functions.upload.metadata import describe, read_metadata
-from functions.upload.quotas import refuse_over_limits, room
+from functions.upload.quotas import quota_exceeded, refuse_over_limits, room
 from functions.upload.uploads import Kind, Upload
 
 
@@ -37,8 +37,7 @@ def create_upload(creation: Creation, owner: Owner, deps: Deps) -> Upload:
     """
     # The metadata of a part mean nothing: https://tus.io/protocols/resumable-upload#concatenation
     read_metadata(creation.metadata) if creation.kind is Kind.PARTIAL else describe(creation.metadata)
-    left = room(owner, deps)
-    refuse_over_limits(1 if creation.length is None else creation.length, left, deps)
+    refuse_over_limits(1 if creation.length is None else creation.length, room(owner, deps), deps)
     now = deps.clock()
     upload = Upload(
         id=deps.new_id(),
@@ -48,7 +47,6 @@ def create_upload(creation: Creation, owner: Owner, deps: Deps) -> Upload:
         concat=creation.concat,
         metadata=creation.metadata,
         length=creation.length,
-        max_bytes=min(deps.limits.max_upload_bytes, left),
         offset=0,
         created_at=now,
         expires_at=now + deps.limits.upload_idle,
@@ -59,6 +57,10 @@ def create_upload(creation: Creation, owner: Owner, deps: Deps) -> Upload:
         refuse_too_many(first, upload, upload.length, deps)
         first = checked(first)
     deps.uploads.add(upload)
+    if (left := room(owner, deps)) < 0:
+        # Others were begun at the same moment, and none of them saw this one.
+        deps.uploads.delete(upload.id)
+        raise quota_exceeded(left + (upload.length or 0), deps)
     deps.logger.info("upload begun", extra={"upload_id": upload.id, "kind": upload.kind, "bytes": upload.length})
     if first:
         return append_to(upload.id, first, deps)

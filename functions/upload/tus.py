@@ -30,7 +30,7 @@ EXTENSIONS = (
 BYTES = "application/offset+octet-stream"
 
 # A client that sends one of these twice is not understood. Others may be sent twice, or a proxy adds to them.
-_ONCE = ("upload-", "tus-", "content-type", "x-http-method-override", "x-body-slice", "x-stored-upload")
+_ONCE = ("upload-", "tus-", "content-type", "x-http-method-override", "x-body-slice")
 _NUMBER = re.compile(r"[0-9]{1,100}")
 # The URL of an upload as we say it, or with what a client or a proxy has put before it. With a comma it looks like two.
 _URL = re.compile(r"(?:[!-+\--~]*/)?uploads/([0-9a-f]{32})")

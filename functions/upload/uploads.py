@@ -24,9 +24,9 @@ class Kind(StrEnum):
 class Upload(msgspec.Struct, frozen=True):
     """One upload. Its id is the id that its conversion will have.
 
-    `offset` is how many bytes are stored for good, `length` how many there will be (None while that is deferred), and
-    `max_bytes` how many there may be. `metadata` and `concat` are the headers as they were sent, `parts` the ids of
-    the partial uploads that a final one is made of, in order.
+    `offset` is how many bytes are stored for good, `length` how many there will be (None while that is deferred).
+    `metadata` and `concat` are the headers as they were sent, `parts` the ids of the partial uploads that a final one
+    is made of, in order.
     """
 
     id: str
@@ -36,7 +36,6 @@ class Upload(msgspec.Struct, frozen=True):
     concat: str
     metadata: str
     length: int | None
-    max_bytes: int
     offset: int
     created_at: datetime
     expires_at: datetime
@@ -50,8 +49,9 @@ class Upload(msgspec.Struct, frozen=True):
 class Held(NamedTuple):
     """An upload that one request holds, under its `token`.
 
-    `fence` grows whenever another takes it. `staged` bytes behind the offset are written but do not count yet.
-    `tail_sha256` is the digest of the last chunk if that is not full, and empty if it is.
+    `fence` grows with every call of `hold`, also by the same request: its first try may be stalled, and write later.
+    `staged` bytes behind the offset are written but do not count yet. `tail_sha256` is the digest of the last chunk if
+    that is not full, and empty if it is.
     """
 
     upload: Upload
@@ -92,13 +92,17 @@ class Uploads(Protocol):
     def add(self, upload: Upload) -> None:
         """Keep a new upload. Raises UploadExists."""
 
+    def watch(self, upload_id: str) -> None:
+        """Have sweep delete the bytes that come under this id without an upload, unless a conversion comes of them."""
+
     def get(self, upload_id: str) -> Upload:
         """Return an upload, be it expired. Raises UploadMissing."""
 
     def hold(self, upload_id: str, token: str) -> Held:
         """Take an upload for one request, or go on holding it: for HOLD_S from now nobody else can.
 
-        Who takes it anew finds nothing staged. A hold that ran out is good until somebody else takes the upload.
+        Who takes it anew finds nothing staged. A hold that ran out is good until somebody else takes the upload. What
+        earlier calls returned is lost.
 
         Raises:
             UploadMissing: there is none.
@@ -150,11 +154,14 @@ class Slices(Protocol):
         Raises FileDamaged in place of a part that is missing or not what was stored.
         """
 
-    def finish(self, upload_id: str, length: int, digests: bytes) -> None:
+    def finish(self, held: Held, length: int, digests: bytes) -> None:
         """Make the chunks a file like any other. Done again, it changes nothing.
 
-        What is written behind `length` goes. Raises FileDamaged if `digests` are not those of so many bytes, or the
-        last chunk is not what was stored.
+        What is written behind `length` goes, and a late writer cannot fill the last chunk up any more.
+
+        Raises:
+            HoldLost: somebody who took the upload over later has written to the last chunk.
+            FileDamaged: `digests` are not those of so many bytes, or the last chunk is not what was stored.
         """
 
     def delete(self, upload_id: str) -> None:

@@ -13,13 +13,14 @@ from functions.shared.clock import Clock
 from functions.shared.problems import InternalProblem, Problem, Unavailable
 from infra.gateway.answers import Answer, problem_answer
 from infra.gateway.calls import STAGE, Call, Calls
-from infra.gateway.exchange import CLIENT_CLOSED_REQUEST, Exchange
+from infra.gateway.exchange import CLIENT_CLOSED_REQUEST, Downloads, Exchange
 from infra.gateway.guard import Guard
 from infra.gateway.health import Health
 from infra.gateway.intake import Intake
 from infra.gateway.limits import Limits
 from infra.gateway.requests import HttpRequest, method_arn
 from infra.gateway.routing import Router
+from infra.gateway.slices import in_tus
 from infra.gateway.stored_files import StoredFiles
 from infra.gateway.threads import in_thread
 from infra.invoke import Functions
@@ -52,6 +53,7 @@ class Gateway:
         self._own: Mapping[str, Callable[[], Awaitable[Answer]]] = {HEALTHZ: self._healthz, READYZ: self._readyz}
         own = [Route(method, path, "", guarded=False) for path in self._own for method in ("GET", "HEAD")]
         self._router = Router([*template.routes, *own])
+        self._downloads = Downloads(limits.max_downloads)
         self._intake = Intake(Calls(self._router, functions, template.binary_media_types), limits, logger)
 
     def end_bodies(self) -> None:
@@ -64,17 +66,17 @@ class Gateway:
             return
         started = time.perf_counter()
         request = HttpRequest.of(scope, self._new_id(), self._clock())
-        exchange = Exchange(request.method, request.id, receive, send)
+        exchange = Exchange(request.method, request.id, receive, send, self._downloads)
         try:
             answer, parts = await self._answer(request, exchange, receive)
-            await exchange.answer(answer, parts)
+            await exchange.answer(in_tus(answer, request.path), parts)
         except ClientDisconnect:
             exchange.status = CLIENT_CLOSED_REQUEST
         except asyncio.CancelledError:
             if exchange.status:
                 raise
             # The server is stopping, and has waited for this request for as long as it may.
-            await exchange.answer(problem_answer(Unavailable("The service")), None)
+            await exchange.answer(in_tus(problem_answer(Unavailable("The service")), request.path), None)
         except Exception:
             self._logger.exception("the answer was broken off", extra={"request_id": request.id})
             raise

@@ -1,6 +1,7 @@
 """One request and its answer: sends the answer, and knows for the log what was sent."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 
 import anyio
 from starlette.requests import ClientDisconnect
@@ -18,14 +19,44 @@ class BrokenOff(Exception):
     """Raised when an answer cannot be finished: the server closes the connection, so that nobody takes it for whole."""
 
 
+class Downloads:
+    """The long answers that are on their way. Each has megabytes in memory, also if its client takes nothing of it.
+
+    Of too many, the one whose client has taken nothing for longest is broken off. It can ask for the rest.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        # How to break each off. Whose client took something goes to the end.
+        self._running: dict[object, Callable[[], None]] = {}
+
+    @contextmanager
+    def one_more(self, break_off: Callable[[], None]) -> Iterator[Callable[[], None]]:
+        """Count one answer, and yield what is to be called when its client has taken something."""
+        if len(self._running) >= self._most:
+            self._running.pop(next(iter(self._running)))()
+        key = object()
+        self._running[key] = break_off
+
+        def on_taken() -> None:
+            if key in self._running:
+                self._running[key] = self._running.pop(key)
+
+        try:
+            yield on_taken
+        finally:
+            self._running.pop(key, None)
+
+
 class Exchange:
     """Sends one answer. `status` and `sent_bytes` say what was sent; `route` is set when it is known."""
 
-    def __init__(self, method: str, request_id: str, receive: Receive, send: Send) -> None:
+    def __init__(self, method: str, request_id: str, receive: Receive, send: Send, downloads: Downloads) -> None:
         self._method = method
         self._request_id = request_id
         self._receive = receive
         self._send = send
+        self._downloads = downloads
         self.route = "-"
         self.status = 0
         self.sent_bytes = 0
@@ -35,7 +66,7 @@ class Exchange:
 
         Raises:
             BrokenOff: `parts` failed.
-            ClientDisconnect: the client went away, or was let go because it did not read.
+            ClientDisconnect: the client went away, or was let go because it did not read. The answer is not whole.
         """
         own = {"x-request-id", "x-content-type-options"}
         headers = [(name, value) for name, value in answer.headers if name.lower() not in own]
@@ -45,42 +76,46 @@ class Exchange:
         self.status = answer.status
         raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
         await self._send({"type": "http.response.start", "status": answer.status, "headers": raw})
-        if parts is None:
-            await self._send_pieces(b"" if self._method == "HEAD" else answer.body)
-            await self._send_body(b"", more=False)
+        body = b"" if self._method == "HEAD" else answer.body
+        if parts is None and len(body) <= PIECE_BYTES:
+            await self._send_body(body, more=False)
         else:
-            await self._send_parts(parts)
+            await self._send_parts(parts or _alone(body))
 
     async def _send_parts(self, parts: AsyncIterator[bytes]) -> None:
         failure: Exception | None = None
         finished = False
         async with anyio.create_task_group() as group:
+            break_off = group.cancel_scope.cancel
 
             async def watch() -> None:
                 while (await self._receive())["type"] != "http.disconnect":
                     pass
-                group.cancel_scope.cancel()
+                break_off()
 
             group.start_soon(watch)
             try:
-                async for part in parts:
-                    await self._send_pieces(part)
-                finished = True
+                with self._downloads.one_more(break_off) as on_taken:
+                    async for part in parts:
+                        for start in range(0, len(part), PIECE_BYTES):
+                            await self._send_body(part[start : start + PIECE_BYTES], more=True)
+                            on_taken()
                 await self._send_body(b"", more=False)
+                finished = True
             except ClientDisconnect:
                 pass
             except Exception as error:  # noqa: BLE001  # raised below, outside of the group, which would wrap it
                 failure = error
-            group.cancel_scope.cancel()
+            break_off()
         if failure is not None:
             raise BrokenOff(f"The answer ended after {self.sent_bytes} bytes.") from failure
         if not finished:
             raise ClientDisconnect
 
-    async def _send_pieces(self, body: bytes) -> None:
-        for start in range(0, len(body), PIECE_BYTES):
-            await self._send_body(body[start : start + PIECE_BYTES], more=True)
-
     async def _send_body(self, body: bytes, *, more: bool) -> None:
         await self._send({"type": "http.response.body", "body": body, "more_body": more})
         self.sent_bytes += len(body)
+
+
+async def _alone(body: bytes) -> AsyncIterator[bytes]:
+    yield body

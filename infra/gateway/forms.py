@@ -14,7 +14,7 @@ from infra.gateway.answers import Answer
 from infra.gateway.bodies import BodyReader
 from infra.gateway.calls import Call, Calls
 from infra.gateway.requests import STORED_UPLOAD_HEADER
-from infra.gateway.slices import TUS, UPLOADS, Uploads, path_of
+from infra.gateway.slices import BYTES, TUS, UPLOADS, Uploads, path_of
 from infra.gateway.threads import slice_in_thread
 
 # In letters. Only 255 bytes of a name are kept, and Upload-Metadata may have 4096, which 700 letters never fill.
@@ -53,7 +53,7 @@ class Forms:
         return await self._uploads.kept_on_success(call, path, self._store(call, path, video, head))
 
     async def _store(self, call: Call, path: str, video: "Video", head: bytes) -> Answer:
-        headers = {**TUS, "content-type": "application/offset+octet-stream", "upload-offset": "0"}
+        headers = {**TUS, "content-type": BYTES, "upload-offset": "0"}
         answer = await self._uploads.append(call.instead("PATCH", path, headers), video, head)
         if not answer.is_success:
             return answer

@@ -39,6 +39,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     body_timeout_s: Seconds = 300
     # A client may take nothing of its answer for this long.
     answer_idle_s: Seconds = 60
+    # Long answers on their way, with 3 to 5 MB in memory each. Beyond this many the one whose client has taken nothing
+    # for longest is broken off.
+    max_downloads: Positive = 100
     # Bodies and slices in memory, of all requests together.
     max_buffered_bytes: Annotated[int, msgspec.Meta(ge=MAX_BODY_BYTES)] = 64 * 1024**2
     # What a refused client still sends is read, so that it sees the answer and not a reset; for this long, this much.

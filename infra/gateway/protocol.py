@@ -166,6 +166,10 @@ class HttpProtocol(H11Protocol):
                 raise ClientDisconnect
 
         await self.config.loaded_app(scope, receive_all, send_on)
+        if not cycle.response_complete and not cycle.disconnected:
+            # It was broken off. What the client does not take must not stay in memory, and there is nothing to log.
+            cycle.disconnected = True
+            self._wire.abort()
 
     def _expect_head(self) -> None:
         if self._head_timer is None:

@@ -21,10 +21,11 @@ from infra.gateway.answers import Answer
 from infra.gateway.calls import PATIENCE_S, UNAVAILABLE, Call, Calls
 from infra.gateway.problems import BadAnswer
 from infra.gateway.requests import BODY_SLICE_HEADER
-from infra.gateway.threads import slice_in_thread
+from infra.gateway.threads import in_thread, slice_in_thread
 
 UPLOADS = "/v1/uploads"
 TUS = {"tus-resumable": "1.0.0"}
+BYTES = "application/offset+octet-stream"
 
 # A slice that was given up may still be worked on.
 LOCKED = 423
@@ -102,7 +103,14 @@ class Uploads:
 
         Unless it is a success, nothing is left. Raises as `append` does.
         """
-        created = await slice_in_thread(self._calls.make, call.with_headers({"upload-checksum": None}), b"")
+        while not first and not source.ended:
+            first = await self.read(source, SLICE_BYTES)
+        if not first:
+            return await in_thread(self._calls.make, call, b"")
+        # That bytes follow is said by their type alone. A final upload must be refused for it: it takes none, and what
+        # is deleted then would be a video that was finished before.
+        without_body = call.with_headers({"content-type": BYTES, "upload-checksum": None})
+        created = await slice_in_thread(self._calls.make, without_body, b"")
         if created.status != 201:
             return created
         path = path_of(created)
@@ -143,6 +151,13 @@ class Uploads:
                 # It will expire.
                 extra = {"request_id": call.request.id, "status": answer.status}
                 self._logger.warning("an upload was not deleted", extra=extra)
+
+
+def in_tus(answer: Answer, path: str) -> Answer:
+    """Return an answer about uploads with the version of tus that is spoken, whoever answered; others as they are."""
+    if not f"{path}/".startswith(f"{UPLOADS}/") or answer.header("tus-resumable"):
+        return answer
+    return replace(answer, headers=(*answer.headers, *TUS.items()))
 
 
 def path_of(created: Answer) -> str:

@@ -30,6 +30,8 @@ class Storage(Protocol):
 
     def delete(self, upload_id: str) -> None: ...
 
+    def watch(self, upload_id: str) -> None: ...
+
     def convert(self, upload_id: str, *, delete: bool = False) -> None: ...
 
 
@@ -77,6 +79,17 @@ def test_what_was_deleted_is_looked_after_once_more(storage):
     assert storage.abandoned.expired(10, timedelta()) == [Abandoned("u1", has_conversion=False)]
 
 
+@pytest.mark.parametrize("is_converted", [True, False])
+def test_what_is_watched_is_looked_after(storage, is_converted):
+    """A video that came in a form is no upload. Whoever stored it may have died before there was a conversion."""
+    storage.watch("u1")
+    if is_converted:
+        storage.convert("u1")
+
+    assert storage.abandoned.expired(10, HOUR) == []
+    assert storage.abandoned.expired(10, timedelta()) == [Abandoned("u1", has_conversion=is_converted)]
+
+
 def test_what_is_forgotten_is_abandoned_no_more(storage):
     storage.expire("u1", HOUR)
     storage.expire("u2", HOUR)
@@ -107,6 +120,9 @@ class FakeStorage:
     def delete(self, upload_id: str) -> None:
         self.abandoned.expires_at[upload_id] = utc_now()
 
+    def watch(self, upload_id: str) -> None:
+        self.abandoned.expires_at[upload_id] = utc_now()
+
     def convert(self, upload_id: str, *, delete: bool = False) -> None:
         self._conversions.add(conversion(upload_id), [])
         if delete:
@@ -124,6 +140,9 @@ class MongoStorage:
 
     def delete(self, upload_id: str) -> None:
         self._uploads.delete(upload_id)
+
+    def watch(self, upload_id: str) -> None:
+        self._uploads.watch(upload_id)
 
     def convert(self, upload_id: str, *, delete: bool = False) -> None:
         self._conversions.add(conversion(upload_id), [])

@@ -27,6 +27,7 @@ from functions.convert.failures import (
     ConversionFailed,
     CorruptMedia,
     DurationExceeded,
+    EmptyFile,
     EncryptedMedia,
     Interrupted,
     InvalidMedia,
@@ -502,6 +503,15 @@ def test_what_is_evidently_no_video_is_named_and_never_reaches_ffmpeg(tmp_path, 
     path.write_bytes(beginning + bytes(2000))
 
     with pytest.raises(UnsupportedMedia, match=kind):
+        encode(path, tmp_path / "a.mp3")
+
+
+def test_a_video_without_bytes_says_so(tmp_path):
+    """tus lets a client declare a length of 0; in its letter the person should read what is wrong."""
+    path = tmp_path / "movie.mp4"
+    path.write_bytes(b"")
+
+    with pytest.raises(EmptyFile):
         encode(path, tmp_path / "a.mp3")
 
 

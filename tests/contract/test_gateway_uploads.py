@@ -184,6 +184,25 @@ def test_a_creation_takes_its_long_body_along(person: Person, mongo: Database[Do
     assert stored(mongo, made.headers["location"]) == MOVIE
 
 
+@pytest.mark.parametrize(
+    "kind", [{}, {"Content-Type": "text/plain"}, {"Content-Type": "application/offset+octet-stream"}]
+)
+def test_a_final_upload_that_brings_bytes_keeps_the_video_it_became(
+    person: Person, mongo: Database[Document], kind: dict[str, str]
+):
+    """The same request without a body has finished it before; what is refused must not delete it."""
+    partial = {"Upload-Concat": "partial", "Upload-Length": str(len(MOVIE))}
+    part = person.told("POST", "/v1/uploads", pieces(MOVIE), patch(0, len(MOVIE)) | partial).headers["location"]
+    final = {"Tus-Resumable": "1.0.0", "Upload-Concat": f"final;{part}"}
+    video = person.told("POST", "/v1/uploads", [b""], final).headers["location"]
+
+    refused = person.told("POST", "/v1/uploads", pieces(MOVIE), final | kind | {"Content-Length": str(len(MOVIE))})
+
+    assert refused.json()["type"] == "/problems/final-upload"
+    assert person.offset(video) == len(MOVIE)
+    assert stored(mongo, video) == MOVIE
+
+
 def test_while_a_slow_patch_runs_another_is_locked_out(person: Person, mongo: Database[Document]):
     """From its first moment on: the first slice goes out with what is there."""
     path = person.create(len(MOVIE))

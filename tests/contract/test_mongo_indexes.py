@@ -108,7 +108,7 @@ def send_in_slices(uploads: MongoUploads, slices: GridFSSlices, upload_id: str, 
         digests = slices.write(held, part)
         offset = held.upload.offset + len(part)
         uploads.advance(held, Progress(offset, offset, held.upload.expires_at, digests), keep=True)
-    slices.finish(upload_id, offset, uploads.digests(upload_id))
+    slices.finish(uploads.hold(upload_id, "t1"), offset, uploads.digests(upload_id))
     assert b"".join(slices.read(upload_id, 0, offset)) == b"".join(parts)
     slices.delete(upload_id)
     uploads.delete(upload_id)

@@ -1,5 +1,6 @@
 """What every implementation of Slices does: the fake, and GridFS on a real MongoDB."""
 
+import contextlib
 import itertools
 import random
 import threading
@@ -92,7 +93,7 @@ class Sender:
         self.fence += 1
 
     def finish(self) -> None:
-        self.slices.finish(self.upload_id, self.offset, self.digests)
+        self.slices.finish(self.held, self.offset, self.digests)
 
 
 @pytest.mark.parametrize("size", [700_001, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 4 * CHUNK_BYTES])
@@ -241,6 +242,36 @@ def test_a_late_writer_changes_nothing(stored, start):
     assert b"".join(stored.files.read("u1")) == CONTENT
 
 
+@pytest.mark.parametrize("more", [10, 2 * CHUNK_BYTES])
+def test_a_late_writer_does_not_change_a_file_that_was_finished_without_more_bytes(stored, more):
+    """Another request took the upload over and said only that it was complete. Convert is reading it by now."""
+    sender = Sender(stored.slices)
+    sender.send(CONTENT[:10])
+    late = sender.held
+    sender.give_up()
+    sender.finish()
+
+    with pytest.raises(HoldLost):
+        stored.slices.write(late, OTHER[:more])
+
+    assert b"".join(stored.files.read("u1")) == CONTENT[:10]
+
+
+@pytest.mark.parametrize("length", [10, CHUNK_BYTES])
+def test_a_late_finisher_deletes_nothing_of_who_came_after_it(stored, length):
+    """It thought that the upload ended where another request went on."""
+    sender = Sender(stored.slices)
+    sender.send(CONTENT[:length])
+    late, digests = sender.held, sender.digests
+    sender.give_up()
+    sender.send(CONTENT[length:])
+
+    with contextlib.suppress(HoldLost, FileDamaged):
+        stored.slices.finish(late, length, digests)
+
+    assert b"".join(stored.slices.read("u1", 0, len(CONTENT), sender.digests)) == CONTENT
+
+
 def test_of_two_writers_at_once_the_later_holder_wins(stored):
     """However their chunks interleave: what the one who holds the upload wrote is what is read."""
     for number in range(10):
@@ -360,7 +391,7 @@ def test_digests_of_another_length_make_no_file(stored, length):
     sender.send(CONTENT)
 
     with pytest.raises(FileDamaged):
-        stored.slices.finish("u1", length, sender.digests)
+        stored.slices.finish(sender.held, length, sender.digests)
 
     with pytest.raises(FileMissing):
         stored.files.read("u1")
@@ -395,7 +426,7 @@ def test_a_file_that_was_finished_and_then_written_to_is_right_once_it_is_finish
     sender.send(CONTENT[:CHUNK_BYTES])
     sender.stage(CONTENT[CHUNK_BYTES:])
     whole = {**sender.committed, **sender.written}
-    stored.slices.finish("u1", len(CONTENT), joined(whole))
+    stored.slices.finish(sender.held, len(CONTENT), joined(whole))
     sender.give_up()
 
     sender.send(OTHER[:100])
@@ -541,6 +572,7 @@ class TestGridFS:
                 try:
                     held = uploads.hold("u1", f"{number}-{attempt}")
                     if held.upload.is_whole:
+                        uploads.release(held)
                         return lost
                     start = held.upload.offset
                     data = chance.randbytes(chance.randrange(1, 400_000))[: len(CONTENT) - start]
@@ -561,7 +593,7 @@ class TestGridFS:
         with ThreadPoolExecutor(4) as pool:
             lost = sum(pool.map(send, range(4)))
 
-        slices.finish("u1", len(CONTENT), uploads.digests("u1"))
+        slices.finish(uploads.hold("u1", "end"), len(CONTENT), uploads.digests("u1"))
         content = b"".join(committed[start] for start in sorted(committed))
         assert GridFSBucket(mongo, "videos").open_download_stream("u1").read() == content
         assert b"".join(GridFSFiles(mongo, "videos").read("u1")) == content
@@ -618,7 +650,7 @@ class TestGridFS:
                 lambda: slices.write(begun.held, CONTENT),
                 lambda: slices.write(going_on.held, CONTENT),
                 lambda: next(iter(slices.read("u1", 0, 1))),
-                lambda: slices.finish("u1", 10, bytes(32)),
+                lambda: slices.finish(going_on.held, 10, bytes(32)),
                 lambda: slices.delete("u1"),
             ):
                 with pytest.raises(Unavailable):

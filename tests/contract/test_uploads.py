@@ -14,7 +14,9 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 from functions.shared.files import CHUNK_BYTES
 from functions.shared.mongo import Document
 from functions.shared.problems import Unavailable
-from functions.upload.mongo_uploads import MongoUploads
+from functions.shared.settings import InvalidSettings, from_env
+from functions.upload.app import Settings
+from functions.upload.mongo_uploads import LARGEST_BYTES, MongoUploads
 from functions.upload.uploads import (
     HOLD_S,
     Held,
@@ -29,6 +31,7 @@ from functions.upload.uploads import (
 from tests.fakes.upload import FakeUploads
 from tests.uploads import CREATED_AT, LENGTH, upload
 
+SERVERS = {"MONGODB_URL": "mongodb://127.0.0.1", "AMQP_URL": "amqp://127.0.0.1"}
 LATER = CREATED_AT + timedelta(days=2)
 # Longer than any test.
 LONG_S = 600
@@ -76,6 +79,17 @@ def test_an_id_is_given_once(stored):
     assert stored.uploads.get("u1") == upload()
 
     stored.uploads.delete("u1")
+    with pytest.raises(UploadExists):
+        stored.uploads.add(upload())
+
+
+def test_what_is_watched_is_no_upload(stored):
+    """The bytes are those of a form, and nobody may add to them."""
+    stored.uploads.watch("u1")
+    stored.uploads.watch("u1")
+
+    with pytest.raises(UploadMissing):
+        stored.uploads.get("u1")
     with pytest.raises(UploadExists):
         stored.uploads.add(upload())
 
@@ -143,7 +157,21 @@ def test_the_slices_of_one_request_share_its_hold(stored):
     first = stored.uploads.hold("u1", "t1")
     stored.uploads.stage(first, 100)
 
-    assert stored.uploads.hold("u1", "t1") == first._replace(staged=100)
+    assert stored.uploads.hold("u1", "t1") == first._replace(staged=100, fence=first.fence + 1)
+
+
+def test_a_slice_that_is_sent_again_fences_its_first_try_out(stored):
+    """Both have the token of their request. The first may only be slow, and write when others have come after it."""
+    stored.uploads.add(upload())
+    first = stored.uploads.hold("u1", "t1")
+
+    second = stored.uploads.hold("u1", "t1")
+
+    assert second.fence > first.fence
+    with pytest.raises(HoldLost):
+        stored.uploads.advance(first, progress(10), keep=True)
+    stored.uploads.release(first)
+    stored.uploads.advance(second, progress(10), keep=True)
 
 
 @pytest.mark.parametrize("renew", ["hold", "stage", "advance"])
@@ -287,7 +315,8 @@ def test_a_tail_that_grows_has_a_new_digest_each_time(stored):
         (4 * CHUNK_BYTES, {3: digest(6)}),
     ]:
         stored.uploads.advance(held, Progress(offset, LENGTH, LATER, digests), keep=True)
-        tails.append(stored.uploads.hold("u1", "t1").tail_sha256)
+        held = stored.uploads.hold("u1", "t1")
+        tails.append(held.tail_sha256)
 
     assert tails == [digest(0), digest(1), b"", digest(5), b""]
     assert stored.uploads.digests("u1") == b"".join(digest(number) for number in (2, 3, 4, 6))
@@ -335,6 +364,16 @@ def test_requests_that_take_turns_lose_no_progress(stored):
 
     assert stored.uploads.get("u1").offset == 40
     assert sorted(fences) == list(range(1, 41))
+
+
+def test_the_digests_of_the_largest_upload_fit_into_one_document():
+    """Else it would fail after hours, close to its end. A deployment that wants larger ones is told at its start."""
+    document = {"chunk_sha256": [bytes(32)] * (LARGEST_BYTES // CHUNK_BYTES)}
+
+    assert len(bson.encode(document)) < 15 * 1024**2
+    from_env(Settings, {**SERVERS, "MAX_UPLOAD_BYTES": str(LARGEST_BYTES)})
+    with pytest.raises(InvalidSettings, match="MAX_UPLOAD_BYTES"):
+        from_env(Settings, {**SERVERS, "MAX_UPLOAD_BYTES": str(LARGEST_BYTES + 1)})
 
 
 def test_uploads_do_not_mix(stored):

@@ -183,7 +183,7 @@ def test_a_form_that_grows_too_large_is_refused(tus: Tus) -> None:
 
 @pytest.mark.usefixtures("leaves_nothing")
 def test_what_only_the_gateway_may_say_a_client_cannot_say(tus: Tus, stranger: Tus) -> None:
-    """Or one could have a conversion of somebody else's upload."""
+    """Not of somebody else's upload, nor of one's own: the header is as if it had not been sent."""
     theirs = stranger.create(None)
     stranger.patch(theirs, 0, noise(MIB))
     headers = {

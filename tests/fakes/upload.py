@@ -50,6 +50,9 @@ class FakeUploads:
                 raise UploadExists(upload.id)
             self.records[upload.id] = UploadRecord(upload)
 
+    def watch(self, upload_id: str) -> None:
+        self.deleted.add(upload_id)
+
     def get(self, upload_id: str) -> Upload:
         return self._record(upload_id).upload
 
@@ -59,7 +62,8 @@ class FakeUploads:
             if record.token != token:
                 if record.held_until is not None and record.held_until > _now():
                     raise UploadLocked(upload_id)
-                record.token, record.fence, record.staged = token, record.fence + 1, 0
+                record.token, record.staged = token, 0
+            record.fence += 1
             record.held_until = _now() + self._hold
             return Held(record.upload, token, record.fence, record.staged, _tail(record))
 
@@ -162,15 +166,24 @@ class FakeSlices:
             position += len(part) - skipped
             yield part[skipped:]
 
-    def finish(self, upload_id: str, length: int, digests: bytes) -> None:
+    def finish(self, held: Held, length: int, digests: bytes) -> None:
+        upload_id = held.upload.id
         content = b"".join(self.read(upload_id, 0, length, digests))
         if len(digests) != 32 * -(-length // CHUNK_BYTES):
             raise FileDamaged(upload_id)
         chunks = self.chunks.get(upload_id, {})
+        if length % CHUNK_BYTES and chunks[length // CHUNK_BYTES].fence > held.fence:
+            raise HoldLost(upload_id)
         self.chunks[upload_id] = {
             number: Chunk(content[start : start + CHUNK_BYTES], chunks[number].fence)
             for number, start in enumerate(range(0, length, CHUNK_BYTES))
+        } | {
+            number: chunk
+            for number, chunk in chunks.items()
+            if number * CHUNK_BYTES >= length and chunk.fence > held.fence
         }
+        if length % CHUNK_BYTES:
+            self.chunks[upload_id][length // CHUNK_BYTES].fence = held.fence
         if self._videos.contents.get(upload_id) != content:
             self._videos.put(upload_id, [content])
 

@@ -254,7 +254,7 @@ class TusService:
         trouble = self._trouble.pop(0) if self._trouble else httpx.Response(204)
         if isinstance(trouble, Exception):
             raise trouble
-        if trouble is not None and trouble.is_error:
+        if trouble is not None and trouble.status_code != httpx.codes.NO_CONTENT:
             return trouble
         assert int(request.headers["Upload-Offset"]) == len(self.received)
         assert request.headers["Content-Type"] == "application/offset+octet-stream"
@@ -285,6 +285,8 @@ def long_video(tmp_path):
         pytest.param([httpx.ConnectError("refused")], id="a connection breaks"),
         pytest.param([None, httpx.ReadTimeout("late"), None], id="answers are lost"),
         pytest.param([problem(503, "unavailable"), problem(423, "upload-locked")], id="the service is away"),
+        pytest.param([problem(408, "request-timeout"), problem(429, "too-many-requests")], id="the line is slow"),
+        pytest.param([httpx.Response(200, text="<html>")], id="a proxy answers for a moment"),
     ],
 )
 def test_a_long_video_goes_in_slices_and_goes_on_where_it_was(service, long_video, monkeypatch, trouble):
@@ -303,6 +305,28 @@ def test_a_long_video_goes_in_slices_and_goes_on_where_it_was(service, long_vide
     assert tus.metadata == "filename R3LDtsOfZS5tcDQ=,quality djA="
     assert [sent for sent, _ in seen] == sorted({sent for sent, _ in seen})
     assert seen[-1] == (10_040_000, 10_040_000)
+
+
+def test_a_long_upload_whose_token_runs_out_goes_on(service, long_video):
+    """An access token lasts minutes, an upload hours."""
+    service.on("POST /v1/auth/refresh", httpx.Response(200, json=tokens("2")))
+    tus = TusService(service, httpx.Response(204), problem(401, "invalid-token"))
+
+    with Client(URL, transport=httpx.MockTransport(tus)) as client:
+        client.login("a@example.com", "secret")
+        client.upload(long_video)
+
+    assert tus.received == long_video.read_bytes()
+    assert service.asked.count("POST /v1/auth/refresh") == 1
+
+
+@pytest.mark.parametrize("headers", [{}, {"Location": "http://[elsewhere/v1/uploads/u1"}])
+def test_a_creation_that_is_answered_by_something_else_is_told(long_video, headers):
+    """Another server may listen at the address."""
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, headers=headers))
+
+    with Client(URL, transport=transport) as client, pytest.raises(Unreachable, match="not as video2mp3"):
+        client.upload(long_video)
 
 
 def test_a_refused_slice_ends_the_upload_and_leaves_nothing_there(service, long_video):

@@ -214,6 +214,59 @@ def test_a_client_that_reads_slowly_gets_everything(functions: FakeFunctions):
             time.sleep(0.02)
 
 
+@pytest.mark.parametrize("stored", [True, False])
+def test_of_too_many_downloads_the_slowest_is_broken_off(
+    functions: FakeFunctions, caplog: pytest.LogCaptureFixture, stored: bool
+):
+    """Each has megabytes in memory. Thousands of clients that read nothing would else end the gateway for all."""
+    functions.answer = stored_file_answer() if stored else {"statusCode": 200, "body": "x" * 6_000_000}
+    gateway = make_gateway(functions, files=Mp3(fails=False), limits=Limits(max_downloads=2))
+    with served(gateway) as port, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(download(port)) for _ in range(3)]
+        *early, newest = [take_all(client) for client in clients]
+
+    rest = (64 * CHUNK_BYTES if stored else 6_000_000) - BEGINNING
+    assert min(early) < rest < min(newest, max(early))
+    assert [vars(line)["status"] for line in caplog.records if line.message == "request"].count(499) == 1
+    assert not [line for line in caplog.records if line.levelname in {"WARNING", "ERROR"}]
+
+
+def test_a_download_that_goes_on_is_not_the_slowest(functions: FakeFunctions):
+    """However early it began."""
+    functions.answer = stored_file_answer()
+    gateway = make_gateway(functions, files=Mp3(fails=False), limits=Limits(max_downloads=2))
+    with served(gateway) as port, contextlib.ExitStack() as stack:
+        first, second = [stack.enter_context(download(port)) for _ in range(2)]
+        taken = sum(len(first.recv(1024 * 1024)) for _ in range(1000))
+        stack.enter_context(download(port))
+
+        assert take_all(second) < 64 * CHUNK_BYTES - BEGINNING < taken + take_all(first)
+
+
+BEGINNING = 2048
+
+
+@contextlib.contextmanager
+def download(port: int) -> Iterator[socket.socket]:
+    """Ask for a file, and take no more than its beginning."""
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(10)
+        client.connect(("127.0.0.1", port))
+        client.sendall(DOWNLOAD.replace(b"Host: x", b"Host: x\r\nConnection: close"))
+        # More than the head, so the body has begun.
+        assert len(client.recv(BEGINNING, socket.MSG_WAITALL)) == BEGINNING
+        yield client
+
+
+def take_all(client: socket.socket) -> int:
+    """Return how many bytes come until the server closes."""
+    taken = 0
+    while part := client.recv(1024 * 1024):
+        taken += len(part)
+    return taken
+
+
 def test_a_large_file_arrives_whole(functions: FakeFunctions):
     """64 MiB through the socket, with the length that was promised."""
     functions.answer = stored_file_answer()

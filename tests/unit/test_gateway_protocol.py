@@ -48,17 +48,18 @@ def read_all(client: socket.socket) -> bytes:
 
 
 def read_answer(client: socket.socket) -> Answered:
-    """Read one answer that says how long it is."""
-    received = b""
-    while b"\r\n\r\n" not in received:
-        part = client.recv(65536)
-        assert part, f"the connection ended after {received!r}"
-        received += part
-    head, _, body = received.partition(b"\r\n\r\n")
-    first, *lines = head.decode().split("\r\n")
+    """Read one answer that says how long it is, and nothing of the next."""
+    head, body = b"", b""
+    while not head.endswith(b"\r\n\r\n"):
+        part = client.recv(1)
+        assert part, f"the connection ended after {head!r}"
+        head += part
+    first, *lines = head.decode().rstrip().split("\r\n")
     headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
     while len(body) < int(headers["content-length"]):
-        body += client.recv(65536)
+        part = client.recv(int(headers["content-length"]) - len(body))
+        assert part, "the connection ended in the body"
+        body += part
     return Answered(int(first.split()[1]), headers, body)
 
 

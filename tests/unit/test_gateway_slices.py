@@ -83,7 +83,7 @@ def test_a_body_that_fits_but_comes_slowly_is_handed_on_as_it_comes(uploads: Fak
 
 @pytest.mark.parametrize(
     ("method", "path", "override"),
-    [("POST", UPLOAD, "DELETE"), ("PATCH", UPLOAD, "DELETE"), ("POST", UPLOAD, ""), ("POST", "/v1/uploads", "PATCH")],
+    [("POST", UPLOAD, "DELETE"), ("PATCH", UPLOAD, "DELETE"), ("POST", UPLOAD, "")],
 )
 def test_a_long_body_of_what_takes_none_is_a_413(uploads: FakeUploads, method: str, path: str, override: str):
     """The override, not the method, says what is meant: a body cannot be appended by a DELETE."""
@@ -98,10 +98,8 @@ def test_a_long_body_of_what_takes_none_is_a_413(uploads: FakeUploads, method: s
 def test_every_route_that_the_template_calls_sliced_has_a_way():
     """One that was forgotten here would answer 413 to every long body."""
     ways = Intake(None, Limits(), None)._ways  # type: ignore[arg-type]
-    routes = {(route.method, route.path) for route in load_template().routes if route.sliced}
 
-    # POST to an upload is for clients that cannot PATCH, and means that.
-    assert routes - {("POST", "/v1/uploads/{upload_id}")} == set(ways)
+    assert {route.path for route in load_template().routes if route.sliced} == set(ways)
 
 
 # Slices
@@ -398,6 +396,53 @@ def test_a_creation_that_is_refused_gets_no_bytes(uploads: FakeUploads):
     assert (answer.status_code, uploads.requests) == (403, ["POST /v1/uploads"])
 
 
+def test_a_creation_that_means_something_else_gets_no_bytes(uploads: FakeUploads):
+    """The function says which methods there are, as it does without a body."""
+    uploads.refuse = lambda event: problem(405, "method-not-allowed")
+    headers = tus(MOVIE) | {"X_HTTP_Method_Override": "PATCH"}
+
+    answer = exchange(make_gateway(uploads), "POST", "/v1/uploads", pieces(MOVIE), **headers)
+
+    assert (answer.status_code, uploads.requests) == (405, ["POST /v1/uploads"])
+    assert header_of(uploads.event, "x-http-method-override") == "PATCH"
+
+
+@pytest.mark.parametrize("kind", ["text/plain", None])
+def test_a_creation_says_that_bytes_follow_whatever_their_type(uploads: FakeUploads, kind: str | None):
+    """A final upload takes none: were it not refused here, its finished video would be deleted when they are."""
+    headers = tus(MOVIE)
+    del headers["Content_Type"]
+
+    exchange(
+        make_gateway(uploads),
+        "POST",
+        "/v1/uploads",
+        pieces(MOVIE),
+        **headers,
+        **({"Content_Type": kind} if kind else {}),
+    )
+
+    assert header_of(uploads.events[0], "content-type") == "application/offset+octet-stream"
+    assert {header_of(event, "content-type") for event in uploads.events[1:]} == {kind}
+
+
+def test_a_creation_whose_body_turns_out_to_be_empty_has_none(uploads: FakeUploads):
+    """A chunked body may end late; bytes of no type would be a 415."""
+    answer = exchange(make_gateway(uploads), "POST", "/v1/uploads", [b"", 0.3, b""], Transfer_Encoding="chunked")
+
+    assert (answer.status_code, uploads.requests) == (201, ["POST /v1/uploads"])
+    assert header_of(uploads.event, "content-type") is None
+
+
+@pytest.mark.parametrize("end", [GONE, SILENT])
+def test_a_creation_of_whose_body_nothing_comes_creates_nothing(uploads: FakeUploads, end: str):
+    client = Client("POST", "/v1/uploads", [end], {"Content-Length": "99999999"})
+
+    anyio.run(client.exchange, make_gateway(uploads, limits=Limits(body_idle_s=0.3)))
+
+    assert not uploads.events
+
+
 def test_a_creation_whose_body_is_refused_leaves_nothing(uploads: FakeUploads):
     """The client never learned where the upload is, so nobody could use it."""
     uploads.refuse = lambda event: problem(413, "too-large") if event["httpMethod"] == "PATCH" else None
@@ -421,6 +466,43 @@ def test_a_location_that_cannot_be_understood_is_a_502(uploads: FakeUploads):
     uploads.refuse = lambda event: {"statusCode": 201, "headers": {"Location": "https://x.example/elsewhere"}}
 
     assert_problem(exchange(make_gateway(uploads), "POST", "/v1/uploads", pieces(MOVIE), **tus(MOVIE)), "bad-answer")
+
+
+# What the gateway answers itself
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        ("PATCH", UPLOAD, {"Authorization": "Bearer bad"}, 401),
+        ("PUT", UPLOAD, {}, 405),
+        ("GET", "/v1/uploads", {}, 405),
+        ("PATCH", UPLOAD, {"Content-Length": "1" * 19}, 413),
+        ("POST", "/v1/uploads/u1/more", {}, 404),
+    ],
+)
+def test_a_refusal_of_an_upload_says_the_version_of_tus(
+    uploads: FakeUploads, method: str, path: str, headers: dict[str, str], status: int
+):
+    """The protocol wants it in every answer, and a client may take one without it for somebody else's."""
+    answer = anyio.run(Client(method, path, [b""], headers).exchange, make_gateway(uploads))
+
+    assert answer is not None
+    assert (answer.status_code, answer.headers["tus-resumable"]) == (status, "1.0.0")
+
+
+@pytest.mark.parametrize("path", ["/v1/uploadsx", "/v1/conversions", "/healthz"])
+def test_other_answers_say_nothing_of_tus(uploads: FakeUploads, path: str):
+    assert "tus-resumable" not in exchange(make_gateway(uploads), "GET", path, [b""]).headers
+
+
+def test_what_the_function_says_of_tus_is_said_once(uploads: FakeUploads):
+    """Twice would be joined to a version that nobody speaks."""
+    uploads.refuse = lambda event: {"statusCode": 204, "headers": {"Tus-Resumable": "1.0.0"}}
+
+    told = exchange(make_gateway(uploads), "PATCH", UPLOAD, [b"x"], **tus(b"x")).headers.get_list("tus-resumable")
+
+    assert told == ["1.0.0"]
 
 
 # Many at once
@@ -482,3 +564,30 @@ def test_a_deploy_interrupts_an_upload_and_loses_nothing_of_it(uploads: FakeUplo
     assert b"retry-after" in answer.lower()
     assert uploads.content == sent
     assert uploads.slices[-1][3] == "broken"
+
+
+def test_slices_do_not_wait_for_what_joins_uploads(monkeypatch: pytest.MonkeyPatch):
+    """A POST without bytes may take half a minute; a few of those would stop everybody's uploads."""
+    monkeypatch.setattr(threads, "MAX_SLICES", 1)
+    joining, go_on = threading.Event(), threading.Event()
+
+    class Joiner(FakeUploads):
+        def invoke(self, function_name: str, event: Any) -> Any:
+            if event.get("httpMethod") == "POST":
+                joining.set()
+                assert go_on.wait(10)
+            return super().invoke(function_name, event)
+
+    uploads = Joiner()
+    gateway = make_gateway(uploads)
+
+    async def main() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(Client("POST", "/v1/uploads", [b""]).exchange, gateway)
+            await anyio.to_thread.run_sync(joining.wait, 10)
+            with anyio.move_on_after(5):
+                await Client("PATCH", UPLOAD, [b"x"], dashed(tus(b"x"))).exchange(gateway)
+            go_on.set()
+
+    anyio.run(main)
+    assert uploads.requests == [f"PATCH {UPLOAD}", "POST /v1/uploads"]

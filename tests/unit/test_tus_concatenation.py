@@ -252,6 +252,18 @@ def test_joining_goes_on_where_time_ran_out(deps, tus, parts):
     assert parts[0] not in read
 
 
+def test_joining_that_nobody_went_on_with_expires(deps, tus, parts):
+    """Sweep may be deleting what was joined. To go on would be to lose the video after it was accepted."""
+    tus.context = Context(29_000, 1_000)
+    assert join(tus, parts).status == 503
+    deps.clock.advance(days=2)
+
+    answer = join(tus, parts)
+
+    assert (answer.status, answer.code) == (410, "upload-expired")
+    assert deps.events.published == []
+
+
 def test_the_same_request_twice_at_once_is_one_too_many(deps, tus, parts):
     """Both would write the same bytes."""
     tus.context = Context(29_000, 1_000)

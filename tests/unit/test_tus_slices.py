@@ -536,6 +536,20 @@ def test_an_accepted_video_is_not_written_to(deps, tus):
     assert b"".join(deps.videos.read(upload_id)) == VIDEO
 
 
+def test_a_late_slice_of_a_body_writes_nothing_into_an_accepted_video(deps, tus):
+    """It was silent for longer than its hold. Another request brought the rest, and nobody could write that down."""
+    upload_id = tus.create(LENGTH)
+    tus.slice(upload_id, 0, 0, VIDEO[:20], token="slow")
+    let_hold_run_out(deps, upload_id)
+    with failing(deps, "uploads.advance", is_done=False):
+        assert tus.patch(upload_id, 20, VIDEO[20:]).status == 503
+    let_hold_run_out(deps, upload_id)
+
+    assert tus.slice(upload_id, 0, 20, bytes(20), token="slow").status == 423
+
+    assert b"".join(deps.slices.read(upload_id, 0, LENGTH)) == VIDEO
+
+
 def test_an_upload_that_was_deleted_meanwhile_becomes_no_conversion(deps, tus, monkeypatch):
     """A function that stalled for longer than its hold must not bring back what a person has deleted."""
     upload_id = tus.create(LENGTH)

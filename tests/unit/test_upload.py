@@ -151,6 +151,16 @@ def test_a_video_stays_while_it_is_in_doubt_whether_it_was_taken_in(deps, monkey
     assert deps.events.published == []
 
 
+def test_bytes_are_looked_after_before_they_come(deps, monkeypatch):
+    """Whoever stores them may be killed at any moment, and nobody else knows of them."""
+    monkeypatch.setattr(deps.videos, "put", _does_not_answer)
+
+    with pytest.raises(Unavailable):
+        accept_video([VIDEO], "movie.mp4", Options(), ANN, deps)
+
+    assert deps.uploads.deleted == {ID}
+
+
 def test_a_storage_that_does_not_answer_is_a_503(deps, monkeypatch):
     """The client is to try again, not to give up."""
     monkeypatch.setattr(deps.videos, "put", _does_not_answer)
@@ -317,6 +327,14 @@ def test_a_stored_video_is_queued_as_one_in_a_form_is(deps, upload_id):
     assert answer.json["video"] == {"bytes": len(VIDEO), "sha256": None, "duration_s": None}
     assert deps.videos.contents == {upload_id: VIDEO}
     assert [event.conversion_id for event in deps.events.published] == [upload_id]
+
+
+def test_a_stored_video_with_very_many_fields_is_refused(deps, upload_id):
+    """An answer that names each of them as wrong would be larger than Lambda sends."""
+    answer = stored(deps, upload_id, ANN, **{f"field{number}": "" for number in range(21)})
+
+    assert (answer.status, answer.code) == (413, "too-large")
+    assert deps.events.published == []
 
 
 def test_a_stored_video_may_be_announced_twice(deps, upload_id):
@@ -489,8 +507,41 @@ def test_an_upload_of_deferred_length_does_not_grow_over_the_largest_video():
     assert (tus.patch(upload_id, 50, b"!").status, tus.patch(upload_id, 50, b"!").code) == (413, "too-large")
 
 
+def test_uploads_of_deferred_length_share_the_room_that_is_left():
+    """Else who begins ten of them, before there is a byte in any, stores ten times the quota."""
+    deps = limited(quota_bytes=100)
+    tus = TusFunction(deps)
+    first, second = tus.create(None), tus.create(None)
+    assert tus.patch(first, 0, bytes(70)).status == 204
+
+    answer = tus.patch(second, 0, bytes(31))
+
+    assert (answer.status, answer.code) == (403, "quota-exceeded")
+    assert tus.patch(second, 0, bytes(30)).status == 204
+
+
+def test_uploads_that_begin_at_the_same_moment_may_not_have_twice_the_room(monkeypatch):
+    """Each sees the room before the other takes it. Nothing of the one that is refused counts or stays."""
+    deps = limited(quota_bytes=100)
+    tus = TusFunction(deps)
+    add = deps.uploads.add
+
+    def add_after_another(upload):
+        monkeypatch.setattr(deps.uploads, "add", add)
+        tus.create(60)
+        add(upload)
+
+    monkeypatch.setattr(deps.uploads, "add", add_after_another)
+
+    answer = tus.post(Upload_Length="41")
+
+    assert (answer.status, answer.code) == (403, "quota-exceeded")
+    assert answer.json["detail"].startswith("You use 60 of the 100 bytes that you may store; 40 are left.")
+    tus.create(40)
+
+
 def test_a_length_that_comes_late_must_fit_in_the_room_that_is_left_then():
-    """Two uploads of deferred length at once may not have twice the room."""
+    """What others have taken meanwhile is gone."""
     deps = limited(quota_bytes=100)
     tus = TusFunction(deps)
     first, second = tus.create(None), tus.create(None)
@@ -502,11 +553,13 @@ def test_a_length_that_comes_late_must_fit_in_the_room_that_is_left_then():
 
 
 def test_forms_that_grew_at_the_same_time_may_not_have_twice_the_room():
-    deps = limited(quota_bytes=100)
+    """Slices that come at the same moment see the same room, and so each may be let in."""
+    deps = limited(quota_bytes=140)
     tus = TusFunction(deps)
     first, second = tus.create(None), tus.create(None)
     tus.patch(first, 0, bytes(70))
     tus.patch(second, 0, bytes(70))
+    deps = replace(deps, limits=replace(LIMITS, quota_bytes=100))
 
     assert (stored(deps, first).status, stored(deps, first).code) == (403, "quota-exceeded")
     tus.delete(second)
