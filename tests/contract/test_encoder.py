@@ -507,7 +507,7 @@ def test_what_is_evidently_no_video_is_named_and_never_reaches_ffmpeg(tmp_path, 
 
 
 def test_a_video_without_bytes_says_so(tmp_path):
-    """tus lets a client declare a length of 0; in its letter the person should read what is wrong."""
+    """A client of tus may declare a length of 0; in the letter the person should read what is wrong."""
     path = tmp_path / "movie.mp4"
     path.write_bytes(b"")
 
