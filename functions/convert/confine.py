@@ -32,6 +32,8 @@ def main() -> None:
         hard = resource.getrlimit(limit)[1]
         allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(limit, (allowed, allowed))
+    # Each thread would reserve an arena of the address space, which is limited: some videos need 30 threads.
+    os.environ["MALLOC_ARENA_MAX"] = "1"
     # ffmpeg then gets an error instead of the signal, and says what happened.
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     os.execv(program[0], program)  # noqa: S606  # the program is a list, and no shell is near

@@ -112,7 +112,7 @@ def _make_mp3(claim: Claim, deps: Deps, heartbeat: Heartbeat) -> tuple[Mp3, Vide
         raise AttemptFailed("the worker was lost in every attempt")
     for earlier in range(1, claim.fence):
         deps.mp3s.delete(mp3_file_id(conversion.id, earlier))
-    video = StoredVideo(deps.videos, conversion)
+    video = StoredVideo(deps.videos, conversion, lambda: heartbeat.beat(0.0))
     # The file has no name, so whatever ends this process, nothing stays on the disk.
     with tempfile.TemporaryFile() as frames:
         encoded = _encode(video, frames, claim, deps, heartbeat)

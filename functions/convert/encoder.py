@@ -39,6 +39,8 @@ _SLACK_S = 0.1
 _MP3_MAX_HZ = 48_000
 # Nobody hears anything shorter.
 _AUDIBLE_S = 0.01
+# What the log says when ffmpeg would have gone back in its input, and could not.
+_WENT_BACK = ("Error during demuxing", "Seek to desired resync point failed")
 # How much of the progress is fetching a video that cannot be streamed.
 _FETCHED = 0.05
 
@@ -133,14 +135,13 @@ class FfmpegEncoder:
         if finished.exit_code != 0 or not finished.complete:
             raise _Unproved(finished)
         if isinstance(video, Feed):
-            # To ffmpeg a place in the pipe that it cannot get at is the end, and the end is a success.
-            if "Error during demuxing" in finished.messages:
-                raise _Unproved(finished)
+            facts = self._prove_streamed(mp3, finished, declared_s)
             for _ in video.rest:
                 on_progress(1.0)
-        facts = self._prove(mp3, finished)
-        if _falls_short(finished.out_time_s, declared_s) and self._ends_early(source(), declared_s, on_progress):
-            raise _Unproved(finished)
+        else:
+            facts = self._prove(mp3, finished)
+            if _falls_short(finished.out_time_s, declared_s) and self._ends_early(video, declared_s, on_progress):
+                raise _Unproved(finished)
         return Encoded(make_tag(soundtrack.metadata), facts, declared_s or finished.out_time_s)
 
     def _probe(self, video: BinaryIO | Feed, on_tick: Callable[[], None]) -> Soundtrack:
@@ -171,7 +172,23 @@ class FfmpegEncoder:
             raise NoAudioTrack
         return facts
 
-    def _ends_early(self, video: BinaryIO | Feed, declared_s: float | None, on_progress: Progress) -> bool:
+    def _prove_streamed(self, mp3: BinaryIO, finished: Finished, declared_s: float | None) -> Mp3Facts:
+        """Conclude from a pipe only that all is well.
+
+        To ffmpeg a place in the pipe that it cannot get at is the end, and the end is a success. What it cannot go
+        back to it leaves out, or takes it for silence.
+        """
+        if any(words in finished.messages for words in _WENT_BACK):
+            raise _Unproved(finished)
+        try:
+            facts = self._prove(mp3, finished)
+        except (NoAudioTrack, AttemptFailed):
+            raise _Unproved(finished) from None
+        if _falls_short(finished.out_time_s, declared_s) or _falls_short(facts.duration_s, finished.out_time_s):
+            raise _Unproved(finished)
+        return facts
+
+    def _ends_early(self, video: BinaryIO, declared_s: float | None, on_progress: Progress) -> bool:
         """Say whether all tracks end before the container says, not the sound alone.
 
         A soundtrack may rightly be shorter than the pictures. Nothing is decoded for this. (The muxer is
@@ -201,6 +218,7 @@ def _fetch(video: Video, file: BinaryIO, on_progress: Progress) -> int:
                 on_progress(min(fetched / max(video.size, 1), 1.0))
             for last in writing:
                 last.result()
+        file.flush()
     except OSError as error:
         raise AttemptFailed(f"the video could not be written to disk: {error}", code="resource-limit") from error
     return fetched

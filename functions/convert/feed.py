@@ -1,37 +1,50 @@
-"""What ffmpeg reads from a pipe, written into it by a thread."""
+"""What ffmpeg reads from a pipe: fetched by one thread, written into the pipe by another."""
 
 import contextlib
-import fcntl
 import threading
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import IO
 
-# Enough for ffmpeg to go on with while the next part is fetched; of the usual 64 KiB it would be short each time.
-_PIPE_BYTES = 1024 * 1024
-_SET_PIPE_SIZE = getattr(fcntl, "F_SETPIPE_SZ", None)
+# Parts are fetched in bursts, from one limit to the other: fetched one by one, at ffmpeg's pace, they cost more, since
+# LAME is torn from the caches each time. With parts of 1 MiB these are 64 MiB of memory.
+MOST_PARTS = 64
+FEW_PARTS = 8
 
 
 class Feed:
-    """Writes parts into a pipe, each as soon as there is room for it, until whoever reads there has ended.
+    """Fetches parts and writes them into a pipe, until whoever reads there has ended.
 
-    `rest` are the parts that were not wanted any more. `moved_at` is when, on the monotonic clock, a part was last
-    taken.
+    `rest` are the parts that were not fetched any more. `moved_at` is when, on the monotonic clock, a part was last
+    taken from the pipe.
     """
 
     def __init__(self, parts: Iterator[bytes]) -> None:
         self.rest = parts
         self.moved_at = 0.0
+        self._fetched: deque[bytes] = deque()
+        self._is_fetching = True
+        self._is_reading = True
+        self._changed = threading.Condition()
         self._error: BaseException | None = None
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
 
     def start(self, pipe: IO[bytes]) -> None:
         """Begin to write into `pipe`, which is closed at the end."""
-        if _SET_PIPE_SIZE is not None:
-            with contextlib.suppress(OSError):  # there is a limit on what all pipes of a user hold
-                fcntl.fcntl(pipe, _SET_PIPE_SIZE, _PIPE_BYTES)
-        self._thread = threading.Thread(target=self._write, args=(pipe,), name="ffmpeg-feed", daemon=True)
-        self._thread.start()
+        try:
+            self._run(self._write, pipe)
+            self._run(self._fetch)
+        except BaseException:
+            with self._changed:
+                self._is_fetching = False
+                self._changed.notify_all()
+            raise
+
+    def _run(self, task: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=task, args=arguments, name="ffmpeg-feed", daemon=True)
+        thread.start()
+        self._threads.append(thread)
 
     def check(self) -> None:
         """Raise what came in place of a part, if anything did."""
@@ -39,27 +52,50 @@ class Feed:
             raise self._error
 
     def join(self) -> None:
-        """Wait for the end of the thread. Once nobody reads from the pipe, it ends with the part it is waiting for."""
-        if self._thread:
-            self._thread.join()
+        """Wait for the end of the threads. Once nobody reads from the pipe, they end with the part they are at.
 
-    def _write(self, pipe: IO[bytes]) -> None:
+        That takes as long as the storage takes to answer, or to be given up.
+        """
+        for thread in self._threads:
+            thread.join()
+
+    def _fetch(self) -> None:
         try:
             for part in self.rest:
-                if not _is_taken(part, pipe):
-                    break
-                self.moved_at = time.monotonic()
+                with self._changed:
+                    self._fetched.append(part)
+                    self._changed.notify_all()
+                    if len(self._fetched) >= MOST_PARTS:
+                        self._changed.wait_for(lambda: len(self._fetched) <= FEW_PARTS or not self._is_reading)
+                    if not self._is_reading:
+                        return
         except BaseException as error:  # noqa: BLE001  # it is raised in the thread that asks
             self._error = error
         finally:
-            # What is left in the buffer is not wanted either.
+            with self._changed:
+                self._is_fetching = False
+                self._changed.notify_all()
+
+    def _write(self, pipe: IO[bytes]) -> None:
+        try:
+            while part := self._next():
+                pipe.write(part)
+                self.moved_at = time.monotonic()
+        except BrokenPipeError:
+            pass  # nobody wants more
+        finally:
+            with self._changed:
+                self._is_reading = False
+                self._fetched.clear()
+                self._changed.notify_all()
+            # What is left in the pipe's buffer is not wanted either.
             with contextlib.suppress(BrokenPipeError):
                 pipe.close()
 
-
-def _is_taken(part: bytes, pipe: IO[bytes]) -> bool:
-    try:
-        pipe.write(part)
-    except BrokenPipeError:
-        return False
-    return True
+    def _next(self) -> bytes | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._fetched or not self._is_fetching)
+            part = self._fetched.popleft() if self._fetched else None
+            if len(self._fetched) <= FEW_PARTS:
+                self._changed.notify_all()
+            return part

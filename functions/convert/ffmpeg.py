@@ -24,8 +24,14 @@ _FILE_BYTES = 2 * 1024**3
 _TICK_S = 0.25
 _LOG_HEAD_BYTES = 256 * 1024
 _LOG_TAIL_BYTES = 32 * 1024
-# What the log says when memory or space ran out; exit codes: 244 is ENOMEM, 228 ENOSPC, 229 EFBIG.
-_OUT_OF = {228: "the disk is full", 229: "the MP3 is too large", 153: "the MP3 is too large", 244: "out of memory"}
+# What the log says when memory or space ran out; exit codes: 244 is ENOMEM, 245 EAGAIN, 228 ENOSPC, 229 EFBIG.
+_OUT_OF = {
+    228: "the disk is full",
+    229: "the MP3 is too large",
+    153: "the MP3 is too large",
+    244: "out of memory",
+    245: "out of memory",
+}
 
 
 class Finished(NamedTuple):
@@ -95,6 +101,8 @@ def run_ffmpeg(
     finally:
         if feed:
             feed.join()
+        if process.stdin:
+            process.stdin.close()
         log.join()
         process.stdout.close()
     if feed:

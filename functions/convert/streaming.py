@@ -82,13 +82,14 @@ def _is_matroska_in_order(video: Video) -> bool:
     segment = next((element for element in elements(read, 0, len(head)) if element.id == SEGMENT), None)
     if segment is None or segment.end != video.size:
         return False
-    found: set[bytes] = set()
+    found: list[bytes] = []
     sought = b""
     for element in elements(read, segment.start, len(head)):
         if element.id == CLUSTER:
             # From a file ffmpeg goes wherever a seek head points to: tags are often at the end.
-            return {INFO, TRACKS} <= found and (TAGS in found or TAGS not in sought) and SEEK_HEAD not in sought
-        found.add(element.id)
+            tags_come_first = sought.count(TAGS) <= found.count(TAGS)
+            return {INFO, TRACKS} <= {*found} and tags_come_first and SEEK_HEAD not in sought
+        found.append(element.id)
         if element.id == SEEK_HEAD:
             sought += read(element.start, element.end or 0)
     return False

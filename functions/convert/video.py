@@ -29,18 +29,24 @@ class StoredVideo:
     """The video of a conversion in Files. Implements Video.
 
     Its methods raise FileMissing, FileDamaged and Unavailable. `sha256`, in hexadecimal digits, is None as long as it
-    is not known: once `parts` has come to its end, it is.
+    is not known: once `parts` has come to its end, it is. `on_read` is called for each chunk that `read` fetched, for
+    which a slow storage may take long; what it raises ends the reading.
     """
 
-    def __init__(self, videos: Files, conversion: Conversion) -> None:
+    def __init__(self, videos: Files, conversion: Conversion, on_read: Callable[[], None] = lambda: None) -> None:
         self._videos = videos
+        self._on_read = on_read
         self._file_id = conversion.id
         self.size = conversion.video.bytes
         self.sha256 = conversion.video.sha256
 
     def read(self, start: int, end: int) -> bytes:
         """See Video."""
-        return b"".join(self._videos.read(self._file_id, start, min(end, self.size)))
+        parts = []
+        for part in self._videos.read(self._file_id, start, min(end, self.size)):
+            parts.append(part)
+            self._on_read()
+        return b"".join(parts)
 
     def parts(self) -> Iterator[bytes]:
         """See Video. Each part was checked; whether there are as many bytes as there should be shows at the end."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from functions.convert.feed import Feed
+from functions.convert.feed import MOST_PARTS, Feed
 from functions.shared.problems import Unavailable
 
 PART = bytes(1024 * 1024)
@@ -70,8 +70,9 @@ def test_no_more_is_fetched_than_is_read():
     feed, pipe = started(parts)
 
     os.read(pipe, 1)
-    until(lambda: parts.taken == 1)
+    until(lambda: parts.taken >= MOST_PARTS)
     assert not feed_gets_on(parts)
+    assert parts.taken <= MOST_PARTS + 1
 
     os.close(pipe)
     feed.join()
@@ -98,12 +99,12 @@ def test_the_thread_ends_when_nobody_reads_any_more():
 
     feed.check()
     assert "ffmpeg-feed" not in [thread.name for thread in threading.enumerate()]
-    assert parts.taken < 5
+    assert parts.taken <= MOST_PARTS + 1
 
 
 def test_what_was_not_wanted_is_left():
     """Ffmpeg may stop before the end; the rest of the video must be checked all the same."""
-    parts = Parts(10)
+    parts = Parts(2 * MOST_PARTS)
     feed, pipe = started(parts)
     os.read(pipe, 1)
     os.close(pipe)
@@ -112,7 +113,7 @@ def test_what_was_not_wanted_is_left():
     left = sum(1 for _ in feed.rest)
 
     assert left > 0
-    assert parts.taken == 10
+    assert parts.taken == 2 * MOST_PARTS
 
 
 @pytest.mark.parametrize("error", [Unavailable("The storage"), BrokenPipeError()])
@@ -129,3 +130,26 @@ def test_what_comes_in_place_of_a_part_is_raised_where_it_is_asked_for(error):
 
     with pytest.raises(type(error)):
         feed.check()
+
+
+def test_threads_that_cannot_be_started_say_so_and_leave_none_behind(monkeypatch):
+    """A machine that is full must not end in a wait for ever, nor in an error about something else."""
+    start = threading.Thread.start
+    started_threads: list[threading.Thread] = []
+
+    def start_one(thread: threading.Thread) -> None:
+        if started_threads:
+            raise RuntimeError("can't start new thread")
+        started_threads.append(thread)
+        start(thread)
+
+    read_end, write_end = os.pipe()
+    feed = Feed(Parts())
+    pipe = os.fdopen(write_end, "wb")
+    monkeypatch.setattr(threading.Thread, "start", start_one)
+    with pytest.raises(RuntimeError, match="can't start"):
+        feed.start(pipe)
+
+    feed.join()
+    assert os.read(read_end, 1) == b""
+    os.close(read_end)
