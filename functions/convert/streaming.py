@@ -64,7 +64,8 @@ def _index_first(video: Video, index: bytes, position: int) -> Iterator[bytes]:
     for part in video.parts():
         before = position - passed
         if 0 <= before < len(part):
-            yield part[:before]
+            if before:
+                yield part[:before]
             yield index
             yield part[before:]
         else:

@@ -67,6 +67,15 @@ def test_an_index_at_the_end_is_moved_to_the_front(kind, part_bytes):
     assert streamed(FTYP + MDAT + old, part_bytes) == FTYP + new + MDAT + old
 
 
+@pytest.mark.parametrize("before", [b"", FTYP])
+def test_no_part_is_empty(before):
+    """An empty part would be taken for the end, here where the index goes to the border of two parts."""
+    stream = as_stream(Video(before + MDAT + index(table(b"stco", len(before) + 8)), len(FTYP)))
+
+    assert stream is not None
+    assert all(stream())
+
+
 def test_every_position_still_names_the_same_bytes(media):
     """One byte beside it, and the sound is noise."""
     content = media.video("mp4 moov last").read_bytes()
