@@ -338,10 +338,11 @@ def test_an_encoder_that_stalls_is_killed(media, tmp_path, name):
     frames = tmp_path / "frames"
 
     def stop_it(_: float) -> None:
-        # Not all children: the servers of other tests are among them.
-        for pid in [] if stopped_at else ffmpegs():
-            psutil.Process(pid).suspend()
-            stopped_at.append(time.monotonic())
+        # Not all children: the servers of other tests are among them. What will become ffmpeg names it already.
+        for child in [] if stopped_at else psutil.Process().children():
+            if "ffmpeg" in " ".join(child.cmdline()):
+                child.suspend()
+                stopped_at.append(time.monotonic())
 
     with frames.open("w+b") as target, pytest.raises(AttemptFailed, match="did not get on"):
         FfmpegEncoder(max_duration_s=3600, stall_s=1).encode(stored(video), target, Quality.V2, stop_it)
