@@ -7,10 +7,9 @@ import re
 import secrets
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from email.message import EmailMessage
 from pathlib import Path
-from typing import TypeVar
 
 import httpx
 import psutil
@@ -20,10 +19,10 @@ from pymongo.database import Database
 
 from functions.shared.mongo import Document, connect_mongo
 from infra.local.stack import RunningStack, running_stack
+from tests.e2e.tus import until
 from tests.media import Media, decoded_seconds, ffmpeg, real_clip
 from video2mp3 import ApiError, Client, Conversion, State
 
-T = TypeVar("T")
 PASSWORD = "correct horse battery"
 MAX_UPLOAD_BYTES = 512 * 1024 * 1024
 
@@ -58,16 +57,6 @@ def new_person(stack: RunningStack) -> Client:
     client.register(address, PASSWORD)
     client.login(address, PASSWORD)
     return client
-
-
-def until(look: Callable[[], T | None], *, within_s: float = 30) -> T:
-    """Return what `look` finds, as soon as it finds something."""
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        if found := look():
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"not within {within_s} s")
 
 
 def letters_to(stack: RunningStack, address: str) -> list[EmailMessage]:
