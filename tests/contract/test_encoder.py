@@ -420,13 +420,20 @@ def test_a_webm_with_a_damaged_cluster_is_converted_as_from_a_file(tmp_path, mon
 
 
 def test_many_threads_find_room(tmp_path):
-    """Each reserves address space, which is limited: healthy videos must not fail for it."""
-    path = tmp_path / "many.mp4"
-    pictures = ["-f", "lavfi", "-i", "testsrc2=size=320x240:rate=10:duration=2"]
-    sound = ["-f", "lavfi", "-i", "sine=duration=2:sample_rate=96000", "-ac", "6"]
-    ffmpeg(*pictures, *sound, "-c:v", "mjpeg", "-c:a", "flac", "-strict", "-2", str(path))
+    """Each reserves address space, which is limited: healthy videos must not fail for it.
 
-    assert encode(path, tmp_path / "a.mp3").facts.duration_s == pytest.approx(2, abs=0.1)
+    Here the sound begins behind more pictures than ffmpeg looks through at first.
+    """
+    pictures, sound, path = tmp_path / "pictures.mp4", tmp_path / "sound.mkv", tmp_path / "many.mp4"
+    noise = "nullsrc=size=320x240:rate=10,geq=random(1)*255:128:128"
+    ffmpeg("-f", "lavfi", "-i", noise, "-t", "12", "-c:v", "mjpeg", "-q:v", "2", str(pictures))
+    tone = "sine=sample_rate=96000,aformat=channel_layouts=5.1"
+    ffmpeg("-f", "lavfi", "-i", tone, "-t", "12", "-c:a", "flac", str(sound))
+    apart = ["-movflags", "+faststart", "-chunk_duration", "60000000", "-max_interleave_delta", "0"]
+    both = ["-i", str(pictures), "-i", str(sound), "-map", "0:v", "-map", "1:a", "-c", "copy", "-strict", "-2"]
+    ffmpeg(*both, *apart, str(path))
+
+    assert encode(path, tmp_path / "a.mp3").facts.duration_s == pytest.approx(12, abs=0.1)
 
 
 def test_damage_behind_the_sound_is_damage(media, tmp_path):
