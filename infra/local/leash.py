@@ -37,9 +37,10 @@ def main() -> int:
         signal.signal(number, lambda *_: None)
     owner = socket.socket(fileno=0)
 
+    leash = os.getpid()
     child = os.fork()
     if child == 0:
-        _become(program)
+        _become(program, leash)
     with contextlib.suppress(OSError):
         owner.sendall(f"{child}\n".encode())
 
@@ -62,8 +63,8 @@ def main() -> int:
     return status
 
 
-def _become(program: list[str]) -> None:
-    """Turn this forked process into the program, which dies with the leash."""
+def _become(program: list[str], leash: int) -> None:
+    """Turn this forked process into the program, which dies with the leash, whose process id is given."""
     try:
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
@@ -71,6 +72,9 @@ def _become(program: list[str]) -> None:
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        # Of a leash that died before this, no signal comes.
+        if os.getppid() != leash:
+            os._exit(128 + signal.SIGKILL)
         os.execvp(program[0], program)  # noqa: S606  # there is no shell, on purpose
     except OSError as error:
         print(f"{program[0]} cannot be started: {error}", file=sys.stderr, flush=True)
