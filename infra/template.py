@@ -33,6 +33,11 @@ class Function:
     timeout_s: int
     memory_mb: int
 
+    @property
+    def package(self) -> str:
+        """The folder under functions/ that it is in, which is packed and deployed as one. Two may share it."""
+        return self.handler.split(".")[1]
+
 
 @dataclass(frozen=True)
 class Route:
