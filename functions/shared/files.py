@@ -5,6 +5,7 @@ import hashlib
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol
 
 import pymongo.errors
@@ -22,6 +23,8 @@ CHUNK_SHA256 = "chunk_sha256"
 
 # How many chunks one operation deletes.
 _DELETED_AT_ONCE = 256
+# How many chunks are on their way at once, for all readers together.
+_FETCHED_AT_ONCE = 32
 
 
 class FileMissing(Exception):
@@ -72,6 +75,7 @@ class GridFSFiles:
         self._bucket = GridFSBucket(database, bucket_name=bucket, chunk_size_bytes=CHUNK_BYTES)
         self._files = database[bucket].files
         self._chunks = database[bucket].chunks
+        self._ahead = ThreadPoolExecutor(_FETCHED_AT_ONCE, f"{bucket} ahead")
 
     def put(self, file_id: str, parts: Iterable[bytes]) -> StoredFile:
         """See Files. If it fails or is interrupted, the chunks written so far are deleted."""
@@ -98,7 +102,7 @@ class GridFSFiles:
         return StoredFile(length, digest.hexdigest())
 
     def read(self, file_id: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """See Files. One chunk at a time is in memory, and a slow reader keeps nothing open."""
+        """See Files. Two chunks at a time are in memory, and a slow reader keeps nothing open."""
         with mongo_errors():
             file = self._files.find_one({"_id": file_id})
         if file is None:
@@ -107,17 +111,24 @@ class GridFSFiles:
 
     def _read(self, file: Document, start: int, end: int) -> Iterator[bytes]:
         is_right = _chunk_check(file.get("metadata") or {})
-        position = start
-        while position < end:
-            number, skipped = divmod(position, CHUNK_BYTES)
-            chunk = self._chunk(file["_id"], number)
+        numbers = range(start // CHUNK_BYTES, -(-end // CHUNK_BYTES)) if start < end else ()
+        for number, chunk in zip(numbers, self._fetched(file["_id"], numbers), strict=True):
             if chunk is None or not is_right(number, chunk):
                 raise FileDamaged(f"Chunk {number} of {file['_id']} is not what was stored.")
-            part = chunk[skipped : end - number * CHUNK_BYTES]
-            if not part:
+            begin = number * CHUNK_BYTES
+            skipped, wanted = max(0, start - begin), min(CHUNK_BYTES, end - begin)
+            if len(chunk) < wanted:
                 raise FileDamaged(f"{file['_id']} ends at byte {file['length']}.")
-            position += len(part)
-            yield part
+            yield chunk[skipped:wanted]
+
+    def _fetched(self, file_id: str, numbers: Iterable[int]) -> Iterator[bytes | None]:
+        """Yield chunks. While one is checked and sent, the next is on its way."""
+        coming = (self._ahead.submit(self._chunk, file_id, number) for number in numbers)
+        following = next(coming, None)
+        while following is not None:
+            chunk = following.result()
+            following = next(coming, None)
+            yield chunk
 
     def _chunk(self, file_id: str, number: int) -> bytes | None:
         # GridOut's cursor would hold 16 chunks twice, for as long as the reader takes. And a find that loses its server

@@ -10,7 +10,7 @@ from starlette.types import Receive, Send
 from infra.gateway.answers import Answer
 
 # Before each piece the client has to take most of the one before.
-PIECE_BYTES = 256 * 1024
+PIECE_BYTES = 1024 * 1024
 
 CLIENT_CLOSED_REQUEST = 499  # nginx's word for it; it is never sent
 
