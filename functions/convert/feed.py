@@ -1,6 +1,7 @@
 """What ffmpeg reads from a pipe: fetched by one thread, written into the pipe by another."""
 
 import contextlib
+import fcntl
 import threading
 import time
 from collections import deque
@@ -11,6 +12,9 @@ from typing import IO
 # LAME is torn from the caches each time. With parts of 1 MiB these are 64 MiB of memory.
 MOST_PARTS = 64
 FEW_PARTS = 8
+# Linux gives a pipe 64 KiB, and wakes whoever writes each time that ffmpeg has read some of them. This is the most
+# that anybody may ask for: pipe(7).
+_PIPE_BYTES = 1024 * 1024
 
 
 class Feed:
@@ -33,6 +37,7 @@ class Feed:
     def start(self, pipe: IO[bytes]) -> None:
         """Begin to write into `pipe`, which is closed at the end."""
         try:
+            _widen(pipe)
             self._run(self._write, pipe)
             self._run(self._fetch)
         except BaseException:
@@ -99,3 +104,10 @@ class Feed:
             if len(self._fetched) <= FEW_PARTS:
                 self._changed.notify_all()
             return part
+
+
+def _widen(pipe: IO[bytes]) -> None:
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        # Who has many pipes may not have large ones, too.
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
