@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run demo test check bench lock clean
+.PHONY: help setup setup-dev run demo test e2e-emulator check bench deploy dead-letters package lock clean
 
 # The video that `make demo` converts. If it is not there, the name means the clip that comes with the project.
 VIDEO ?= bigbuckbunny.mp4
@@ -14,7 +14,7 @@ ARGS ?=
 PYTHON_HERE := .venv/bin/python
 
 help: ## List these commands
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 setup: ## Install what `make run` and `make demo` need
 	@infra/local/setup.sh run
@@ -31,18 +31,31 @@ run: setup ## Run the whole stack in the foreground, until Ctrl-C
 test: setup-dev ## Run all tests
 	@$(PYTHON_HERE) -m pytest $(ARGS)
 
+e2e-emulator: setup-dev ## Deploy everything to an AWS without Docker on this machine, and run the API tests there
+	@$(PYTHON_HERE) -m pytest tests/api tests/emulator -m emulator $(ARGS)
+
 check: setup-dev ## Check style, types, imports and template.yaml
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 	@.venv/bin/cfn-lint template.yaml
+	@.venv/bin/python -m infra.package.transform template.yaml
 
 bench: setup-dev ## Measure conversions beside plain ffmpeg
 	@$(PYTHON_HERE) -m benchmarks
 
-lock: ## Choose the newest versions of all dependencies, and write them down in requirements/
-	@infra/local/lock.sh
+dead-letters: setup ## List messages that were given up, of the stack that runs: make dead-letters ARGS="replay QUEUE --all"
+	@exec $(PYTHON_HERE) -m infra.local exec $(PYTHON_HERE) -m infra.rabbitmq dead-letters $(ARGS)
+
+package: setup ## Pack functions for Lambda, all or one: make package FUNCTION=convert RUNTIME=python3.13 OUTPUT=build
+	@exec $(PYTHON_HERE) -m infra.package $(FUNCTION) $(if $(RUNTIME),--runtime "$(RUNTIME)") $(if $(OUTPUT),--output "$(OUTPUT)")
+
+deploy: setup ## Deploy to AWS or to AWS_ENDPOINT_URL, all or one function's code: make deploy STAGE=x [FUNCTION=y]
+	@exec $(PYTHON_HERE) -m infra.package.deploy $(STAGE) $(FUNCTION) $(ARGS)
+
+lock: ## Pin in requirements/ what pyproject.toml asks for; with UPGRADE=yes choose the newest versions
+	@infra/local/lock.sh $(if $(UPGRADE),--upgrade)
 
 clean: ## Delete the environment, build results and caches. Data in .local stays
 	@rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

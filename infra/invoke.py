@@ -42,6 +42,10 @@ class FunctionUnavailable(Exception):
     """Raised when a function could not be called at all, or its answer did not arrive in time."""
 
 
+class AnswerLost(FunctionUnavailable):
+    """Raised when a function was called and no answer came. It may have done its work, or be at it, or have died."""
+
+
 class Functions(Protocol):
     """The functions, by their names in template.yaml."""
 
@@ -51,7 +55,7 @@ class Functions(Protocol):
         Raises:
             FunctionFailed: the function raised.
             EventTooLarge, AnswerTooLarge: a limit of Lambda is reached.
-            FunctionUnavailable: the function does not exist, or cannot be reached.
+            FunctionUnavailable: the function does not exist, or cannot be reached. AnswerLost if it may have been.
         """
 
 
@@ -108,13 +112,18 @@ class InProcessFunctions:
     def invoke(self, function_name: str, event: Any, context: Context | None = None) -> Any:
         """See Functions. Raises ValueError or TypeError if the event is not JSON."""
         context = context or self.context(function_name)
-        payload = _to_json(event)
+        payload = to_payload(event)
         # A slice of a video is some megabytes; while the function works nobody needs it in this shape, too.
         del event
-        if len(payload) > MAX_PAYLOAD_BYTES:
-            raise EventTooLarge(f"The event is {len(payload)} bytes, Lambda takes {MAX_PAYLOAD_BYTES}.")
         received = msgspec.json.decode(payload)
         del payload
+        return msgspec.json.decode(self.run(function_name, received, context))
+
+    def run(self, function_name: str, received: Any, context: Context) -> bytes:
+        """Call a function with an event that was just read from JSON, and return its answer as JSON.
+
+        Raises FunctionFailed and AnswerTooLarge.
+        """
         try:
             handler = self._handlers[function_name]()
             # Lambda, too, reports what cannot be written as JSON as the function's error.
@@ -123,13 +132,21 @@ class InProcessFunctions:
             raise FunctionFailed(function_name, type(error).__name__, str(error)) from error
         if len(answer) > MAX_PAYLOAD_BYTES:
             raise AnswerTooLarge(f"The answer is {len(answer)} bytes, Lambda gives {MAX_PAYLOAD_BYTES}.")
-        return msgspec.json.decode(answer)
+        return answer
 
 
 def _import(function: Function) -> Callable[[Any, Context], Any]:
     module, _, attribute = function.handler.rpartition(".")
     handler: Callable[[Any, Context], Any] = getattr(importlib.import_module(module), attribute)
     return handler
+
+
+def to_payload(event: Any) -> bytes:
+    """Return an event as it is sent. Raises EventTooLarge, and ValueError or TypeError if it is not JSON."""
+    payload = _to_json(event)
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise EventTooLarge(f"The event is {len(payload)} bytes, Lambda takes {MAX_PAYLOAD_BYTES}.")
+    return payload
 
 
 def _to_json(value: Any) -> bytes:

@@ -95,11 +95,22 @@ def load_template(path: Path = TEMPLATE) -> Template:
 
 def parse_template(text: str) -> Template:
     """Read the text of a template. Raises InvalidTemplate."""
+    return _Reader(_parse(text)).read()
+
+
+def load_document(path: Path = TEMPLATE) -> dict[str, Any]:
+    """Read a template as CloudFormation does, into what JSON can say. Raises InvalidTemplate."""
     try:
-        document = yaml.load(text, Loader=_CloudFormationLoader)  # noqa: S506  # it is a SafeLoader
+        return dict(_mapping(_parse(path.read_text(encoding="utf-8")), str(path)))
+    except OSError as error:
+        raise InvalidTemplate(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _parse(text: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_CloudFormationLoader)  # noqa: S506  # it is a SafeLoader
     except yaml.YAMLError as error:
         raise InvalidTemplate(f"This is not YAML: {error}") from error
-    return _Reader(document).read()
 
 
 class _CloudFormationLoader(yaml.SafeLoader):

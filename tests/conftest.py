@@ -17,8 +17,37 @@ from infra.local.servers import ServerUrls, running_servers
 from infra.mongo.schema import ensure_indexes
 from infra.postgres import migrate
 from infra.rabbitmq.topology import QUEUES, declare
+from tests.emulator_stack import Packages
+from tests.reports import Report
 
 pytest_plugins = ["tests.media"]
+
+
+KINDS = ("laptop", "hosts", "emulator")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let `-m emulator` choose the tests of one way to run the service."""
+    for kind in KINDS:
+        config.addinivalue_line("markers", f"{kind}: runs the service in this way")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Count the tests of tests/api before any is deselected: they are the same for each way."""
+    api = [item for item in items if item.nodeid.startswith("tests/api/")]
+    counts = {kind: sum(1 for item in api if item.get_closest_marker(kind)) for kind in KINDS}
+    if api:
+        lines = (f"{kind:<10} {count:>4}" for kind, count in counts.items())
+        Report.of(config).add("API tests, by the way in which the service runs", *lines)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print what tests have to tell."""
+    if lines := Report.of(config).lines:
+        terminalreporter.section("report")
+        for line in lines:
+            terminalreporter.line(line)
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +57,23 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerUrls]:
     with running_servers(folder) as urls:
         yield urls
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory: pytest.TempPathFactory, report: Report) -> Iterator[Packages]:
+    """The zips of all functions, each packed when it is first asked for."""
+    folder = tmp_path_factory.mktemp("packages")
+    packages = Packages(folder)
+    yield packages
+    made = sorted(packages.made.values(), key=lambda each: each.name)
+    report.add("Zips", *(f"{each.name:<10} {each.zip_bytes / 1e6:5.1f} MB" for each in made))
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def report(pytestconfig: pytest.Config) -> Report:
+    """What the people who run the tests are told at the end."""
+    return Report.of(pytestconfig)
 
 
 @pytest.fixture

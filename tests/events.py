@@ -27,12 +27,13 @@ def http_event(
     query: Mapping[str, str | Sequence[str]] | None = None,
     caller: Owner | None = None,
     session_id: str = "session-1",
+    stage_path: str = "",
 ) -> dict[str, Any]:
     """Return the event of a request to the route `path_template`, such as `/v1/conversions/{conversion_id}`.
 
     `path_params` are decoded, as AWS hands them over. A body of bytes is sent as it is, base64-encoded as a
     binary media type is; a str is sent as text; anything else as JSON. `caller` is whom the authorizer let in,
-    None where no authorizer was asked.
+    None where no authorizer was asked. `stage_path` is what the client's path has before the route's.
     """
     path_params, query = path_params or {}, query or {}
     path = re.sub(r"{(\w+)\+?}", lambda name: quote(path_params[name[1]], safe=""), path_template)
@@ -66,7 +67,7 @@ def http_event(
             "domainName": "127.0.0.1",
             "httpMethod": method,
             "identity": {"sourceIp": "127.0.0.1", "userAgent": "tests"},
-            "path": f"/v1{path}",
+            "path": f"{stage_path}{path}",
             "protocol": "HTTP/1.1",
             "requestId": REQUEST_ID,
             "requestTimeEpoch": 1_767_268_800_000,

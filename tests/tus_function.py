@@ -11,7 +11,7 @@ from functions.upload.app import create_app
 from functions.upload.deps import Deps, Limits
 from tests.events import header, http_event, json_of
 from tests.fakes.shared import FakeClock, FakeConversions, FakeDatabase, FakeEvents, FakeFiles, FakeOutbox
-from tests.fakes.upload import FakeSlices, FakeUploads, FakeUsage
+from tests.fakes.upload import FakeIdempotencyKeys, FakeSlices, FakeUploads, FakeUsage
 
 ANN = Owner(id="ann", email="ann@example.com")
 BOB = Owner(id="bob", email="bob@example.com")
@@ -32,6 +32,7 @@ def upload_deps(limits: Limits = LIMITS) -> Deps:
         uploads=uploads,
         slices=FakeSlices(videos),
         usage=FakeUsage(database, uploads, clock),
+        keys=FakeIdempotencyKeys(clock),
         events=FakeEvents(),
         outbox=FakeOutbox(database),
         limits=limits,

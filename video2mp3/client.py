@@ -12,7 +12,7 @@ import httpx
 
 from video2mp3.errors import ApiError, TookTooLong, Unreachable
 from video2mp3.models import Conversion, Link, Quality, State, Tokens, User
-from video2mp3.resumable import SLICE_BYTES, send_file
+from video2mp3.resumable import SLICE_BYTES, create, new_key, send_file
 
 OnBytes = Callable[[int, int], None]
 OnConversion = Callable[[Conversion], None]
@@ -24,7 +24,9 @@ _BUSY = {502, 503, 504}
 
 
 class Client:
-    """One person's session with the service at `base_url`. Not for several threads at once.
+    """One person's session with the service at `base_url`, such as https://host or, on AWS, https://host/stage.
+
+    Not for several threads at once.
 
     After `login` every call carries the access token. When that has run out, it is refreshed and the call is
     made again, once. Every method raises ApiError when the service refuses, and Unreachable when it does not
@@ -69,8 +71,9 @@ class Client:
     def upload(self, path: Path, *, quality: Quality | str = Quality.V2, on_bytes: OnBytes | None = None) -> Conversion:
         """Send a video and return its conversion, which is queued.
 
-        The file is sent as it is read, so its size does not matter to memory. A large one goes in slices: after a
-        broken connection, or while the service is away for a moment, it goes on where it was. `on_bytes` is told
+        The file is sent as it is read, so its size does not matter to memory. After a broken connection, or while the
+        service is away for a moment, it is sent again; a large one goes in slices, and goes on where it was. It becomes
+        one conversion, however often that happens. `on_bytes` is told
         how many bytes were sent, and of how many.
         """
         size = path.stat().st_size
@@ -79,13 +82,15 @@ class Client:
                 about = {"filename": path.name, "quality": str(quality)}
                 tell = on_bytes or (lambda _sent, _size: None)
                 return self.conversion(send_file(file, size, about, self._send, lambda sent: tell(sent, size)))
-            body = self._json(
-                "POST",
-                "/v1/conversions",
-                data={"quality": str(quality)},
-                files={"video": (path.name, _CountedFile(file, size, on_bytes), "application/octet-stream")},
-            )
-        return Conversion.from_json(body)
+            headers = new_key()
+
+            def post() -> httpx.Response:
+                file.seek(0)
+                video = (path.name, _CountedFile(file, size, on_bytes), "application/octet-stream")
+                form = {"data": {"quality": str(quality)}, "files": {"video": video}}
+                return self._send("POST", "/v1/conversions", headers=headers, **form)
+
+            return Conversion.from_json(self._read_json(create(post)))
 
     def conversion(self, conversion_id: str) -> Conversion:
         """Return a conversion as it is now."""
@@ -152,8 +157,11 @@ class Client:
         return Link.from_json(self._json("POST", f"{_path(conversion_id)}/link", json={"ttl_seconds": ttl_s}))
 
     def _json(self, method: str, path: str, **content: Any) -> Any:
+        return self._read_json(self._send(method, path, **content))
+
+    def _read_json(self, response: httpx.Response) -> Any:
         try:
-            return self._send(method, path, **content).json()
+            return response.json()
         except ValueError as error:
             raise Unreachable(f"{self._http.base_url} answers, but not as video2mp3 does.") from error
 

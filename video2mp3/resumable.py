@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from typing import BinaryIO
 from urllib.parse import urlsplit
@@ -14,12 +15,13 @@ from video2mp3.errors import ApiError, ClientError, Unreachable
 # What fits into one call of a function on AWS.
 SLICE_BYTES = 4 * 1024 * 1024
 
+_UPLOADS = "/v1/uploads"
 _VERSION = {"Tus-Resumable": "1.0.0"}
 _PAUSE_S = (0.25, 5.0)
 # For so long without any progress a service that is away is waited for.
 _PATIENCE_S = 120.0
-# The line stood still for too long, the upload is somewhere else than thought, or held by a request that broke off,
-# there are too many requests, or the service is away for a moment.
+# The line stood still for too long, the upload is somewhere else than thought, or held by a request that broke off, as
+# the key of a creation can be, there are too many requests, or the service is away for a moment.
 _PASSING = {408, 409, 423, 429, 502, 503, 504}
 
 
@@ -33,15 +35,40 @@ def send_file(file: BinaryIO, size: int, about: Mapping[str, str], call: Call, o
     `on_bytes` is told how many bytes have arrived. If it cannot be finished, nothing stays at the service, as far as
     that can still be told so.
     """
-    created = call("POST", "/v1/uploads", headers={**_VERSION, "Upload-Length": str(size), **_metadata(about)})
-    path = _path(created)
+    headers = {**_VERSION, **new_key(), "Upload-Length": str(size), **_metadata(about)}
+    created = create(lambda: call("POST", _UPLOADS, headers=headers))
+    upload_id = _id(created)
+    path = f"{_UPLOADS}/{upload_id}"
     try:
         _send_slices(file, size, path, call, on_bytes)
     except BaseException:
         with contextlib.suppress(ClientError):
             call("DELETE", path, headers=_VERSION)
         raise
-    return path.rpartition("/")[2]
+    return upload_id
+
+
+def new_key() -> dict[str, str]:
+    """Return a header by which the service knows a request again, and so creates nothing twice."""
+    return {"Idempotency-Key": str(uuid.uuid4())}
+
+
+def create(post: Callable[[], httpx.Response]) -> httpx.Response:
+    """Make a request that creates something under a `new_key`, and again while nobody knows what became of it."""
+    began_at = time.monotonic()
+    pause_s, longest_s = _PAUSE_S
+    while True:
+        try:
+            return post()
+        except (ApiError, Unreachable) as error:
+            if not _passes(error) or time.monotonic() - began_at > _PATIENCE_S:
+                raise
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, longest_s)
+
+
+def _passes(error: ApiError | Unreachable) -> bool:
+    return isinstance(error, Unreachable) or error.status in _PASSING
 
 
 def _send_slices(file: BinaryIO, size: int, path: str, call: Call, on_bytes: Callable[[int], None]) -> None:
@@ -55,8 +82,7 @@ def _send_slices(file: BinaryIO, size: int, path: str, call: Call, on_bytes: Cal
             else:
                 reached = _offset(call("HEAD", path, headers=_VERSION))
         except (ApiError, Unreachable) as error:
-            passes = isinstance(error, Unreachable) or error.status in _PASSING
-            if not passes or time.monotonic() - moved_at > _PATIENCE_S:
+            if not _passes(error) or time.monotonic() - moved_at > _PATIENCE_S:
                 raise
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, longest_s)
@@ -89,12 +115,18 @@ def _offset(answer: httpx.Response) -> int:
         raise _not_ours(answer) from error
 
 
-def _path(created: httpx.Response) -> str:
+def _id(created: httpx.Response) -> str:
+    """Return the id of the upload that was created.
+
+    It is all that is taken of its address: the host, and what the path has before /v1, are known already.
+    """
     try:
-        # It may be a whole URL; the host is known already.
-        return urlsplit(created.headers["Location"]).path
+        _, uploads, upload_id = urlsplit(created.headers["Location"]).path.rpartition(f"{_UPLOADS}/")
     except (KeyError, ValueError) as error:
         raise _not_ours(created) from error
+    if not uploads or not upload_id or "/" in upload_id:
+        raise _not_ours(created)
+    return upload_id
 
 
 def _not_ours(answer: httpx.Response) -> Unreachable:

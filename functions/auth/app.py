@@ -1,6 +1,5 @@
 """Routes of auth. Logging out and asking who one is need a person whom the authorizer let in."""
 
-import os
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
@@ -15,6 +14,7 @@ from functions.auth.rules import Deps
 from functions.auth.settings import Settings
 from functions.auth.tokens import AccessTokens, new_refresh_token, parse_keys
 from functions.shared.clock import utc_now
+from functions.shared.environment import environment
 from functions.shared.http import JSON, HttpFunction, Unauthorized, caller, no_content, read_json
 from functions.shared.logs import get_logger
 from functions.shared.once import once
@@ -63,6 +63,7 @@ def create_app(deps: Callable[[], Deps]) -> HttpFunction:
         user = rules.who_am_i(caller(app.current_request).id, deps())
         return Response(user.to_json(), headers=dict(JSON))
 
+    app.answer_preflights()
     return app
 
 
@@ -75,7 +76,7 @@ def _session_id(app: HttpFunction) -> str:
 
 def connect() -> Deps:
     """Return what the rules need, made from the environment."""
-    settings = from_env(Settings, os.environ)
+    settings = from_env(Settings, environment())
     pool = connect_postgres(settings.postgres_url)
     return Deps(
         users=PostgresUsers(pool),

@@ -4,7 +4,6 @@ What comes in and goes out, of the kind TOKEN:
 https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-output.html
 """
 
-import os
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from functions.auth.rules import authorize
 from functions.auth.settings import Settings
 from functions.auth.tokens import AccessTokens, Claims, InvalidToken, parse_keys
 from functions.shared.clock import utc_now
+from functions.shared.environment import environment
 from functions.shared.logs import get_logger
 from functions.shared.once import once
 from functions.shared.settings import from_env
@@ -66,7 +66,7 @@ def _policy(claims: Claims, method_arn: str) -> dict[str, Any]:
 
 def connect() -> Deps:
     """Return what the authorizer needs, made from the environment."""
-    settings = from_env(Settings, os.environ)
+    settings = from_env(Settings, environment())
     return Deps(
         access_tokens=AccessTokens(parse_keys(settings.jwt_keys), timedelta(seconds=settings.access_ttl_s), utc_now),
         sessions=PostgresSessions(connect_postgres(settings.postgres_url)),

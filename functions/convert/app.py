@@ -1,4 +1,4 @@
-"""The function convert: called with messages of video_conversion_queue."""
+"""The function convert: called with messages of video_conversion_queue, and by itself with those that it hands off."""
 
 import os
 import socket
@@ -10,9 +10,12 @@ import msgspec
 
 from functions.convert.convert import Deps, convert
 from functions.convert.encoder import FfmpegEncoder
+from functions.convert.hand_off import to_hand_off, was_handed_off
 from functions.convert.heartbeat import Deadline
+from functions.convert.lambda_hand_off import LambdaHandOff, connect_lambda
 from functions.convert.mongo_claims import MongoClaims
 from functions.shared.clock import utc_now
+from functions.shared.environment import environment
 from functions.shared.events import EventName
 from functions.shared.files import GridFSFiles
 from functions.shared.logs import get_logger, log_keys
@@ -25,18 +28,22 @@ from functions.shared.settings import Positive, from_env
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """The settings of convert. A conversion is tried `max_attempts` times in all."""
+    """The settings of convert. A conversion is tried `max_attempts` times in all.
+
+    With `hand_off` each message is handed to an asynchronous invocation of its own, which only AWS Lambda has.
+    """
 
     mongodb_url: str
     amqp_url: str
     lease_s: Positive = 30
     max_attempts: Positive = 3
     max_duration_s: Positive = 8 * 3600
+    hand_off: bool = False
 
 
 def connect() -> Deps:
     """Make the real dependencies from the environment."""
-    settings = from_env(Settings, os.environ)
+    settings = from_env(Settings, environment())
     database = connect_mongo(settings.mongodb_url)
     return Deps(
         claims=MongoClaims(database, lease_s=settings.lease_s),
@@ -51,6 +58,7 @@ def connect() -> Deps:
         holder=f"{socket.gethostname()}:{os.getpid()}",
         lease_s=settings.lease_s,
         max_attempts=settings.max_attempts,
+        hand_off=LambdaHandOff(connect_lambda()) if settings.hand_off else None,
     )
 
 
@@ -58,11 +66,19 @@ def create_handler(deps: Callable[[], Deps]) -> Callable[[dict[str, Any], Any], 
     """Return the Lambda handler for `aws:rmq` events."""
 
     def handler(event: dict[str, Any], context: Any) -> None:
-        deadline = Deadline(lambda: context.get_remaining_time_in_millis() / 1000)
-        for uploaded in events_in(event, EventName.VIDEO_UPLOADED):
+        handed_off = was_handed_off(event)
+        deadline = Deadline(lambda: context.get_remaining_time_in_millis() / 1000, may_be_stopping=not handed_off)
+        # All are read before anything is done: what cannot be read brings the others back, too.
+        uploads = list(events_in(event, EventName.VIDEO_UPLOADED))
+        hand_off = None if handed_off else deps().hand_off
+        for uploaded, own_event in zip(uploads, to_hand_off(event), strict=True):
             keys = {"request_id": context.aws_request_id, "conversion_id": uploaded.conversion_id}
             with log_keys(deps().logger, **keys):
-                convert(uploaded, deps(), deadline)
+                if hand_off is None:
+                    convert(uploaded, deps(), deadline)
+                else:
+                    hand_off.hand_off(context.invoked_function_arn, own_event)
+                    deps().logger.info("handed off")
 
     return handler
 

@@ -12,6 +12,7 @@ from aws_lambda_powertools import Logger
 from functions.convert.claims import Claim, ClaimLost, Claims, mp3_file_id
 from functions.convert.encoder import Encoded, Encoder
 from functions.convert.failures import AttemptFailed, ConversionFailed, Interrupted, StorageCorrupt
+from functions.convert.hand_off import HandOff
 from functions.convert.heartbeat import Deadline, Heartbeat
 from functions.convert.video import StoredVideo
 from functions.shared.clock import Clock
@@ -26,7 +27,10 @@ _ENCODED = 0.97
 
 @dataclass(frozen=True)
 class Deps:
-    """What convert works with. `holder` names this worker; `lease_s` is how long a claim lasts."""
+    """What convert works with. `holder` names this worker; `lease_s` is how long a claim lasts.
+
+    With a `hand_off` the function converts only what was handed off.
+    """
 
     claims: Claims
     videos: Files
@@ -40,6 +44,7 @@ class Deps:
     holder: str
     lease_s: float
     max_attempts: int
+    hand_off: HandOff | None = None
 
 
 def convert(uploaded: Event, deps: Deps, deadline: Deadline) -> None:

@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, BinaryIO, NamedTuple
 
-import imageio_ffmpeg
-
+from functions.convert.executable import find_ffmpeg
 from functions.convert.failures import AttemptFailed
 from functions.convert.feed import Feed
 
@@ -78,7 +77,7 @@ def run_ffmpeg(
     process = subprocess.Popen(
         [
             *(sys.executable, "-I", "-S", _CONFINE, str(os.getpid()), str(_MEMORY_BYTES), str(_FILE_BYTES)),
-            *(imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostdin", *progress, *arguments),
+            *(find_ffmpeg(), "-hide_banner", "-nostdin", *progress, *arguments),
         ],
         stdin=subprocess.PIPE if isinstance(video, Feed) else _rewound(video),
         stdout=subprocess.PIPE,

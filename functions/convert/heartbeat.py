@@ -16,7 +16,8 @@ class Deadline:
     """When the host wants this invocation to have ended.
 
     `remaining_s` tells how many seconds the host still gives it. A host that is about to stop makes that
-    shrink faster than time passes, so make this as early in the invocation as possible.
+    shrink faster than time passes, so make this as early in the invocation as possible. Unless it `may_be_stopping`
+    from the beginning, what it gives then is all that it ever gives, however little.
     """
 
     _CLEAN_UP_S = 5.0
@@ -24,12 +25,18 @@ class Deadline:
     _MOVED_S = 2.0
     # Who gives less than this from the beginning is stopping already.
     _LEAST_S = 30.0
+    # Whose time is up is killed: by then an operation of the storage must have been given up, and the failure written.
+    # Each takes 10 s at most.
+    _GIVE_UP_S = 20.0
+    # A function that has little time in all keeps most of it for its work.
+    _GIVE_UP_SHARE = 0.1
 
-    def __init__(self, remaining_s: Callable[[], float]) -> None:
+    def __init__(self, remaining_s: Callable[[], float], *, may_be_stopping: bool = True) -> None:
         self._remaining_s = remaining_s
         given_s = remaining_s()
-        self._stopping = given_s < self._LEAST_S
+        self._stopping = may_be_stopping and given_s < self._LEAST_S
         self._first = time.monotonic() + given_s
+        self._give_up_s = min(self._GIVE_UP_S, self._GIVE_UP_SHARE * given_s)
 
     def check(self) -> None:
         """Return while there is time.
@@ -39,11 +46,11 @@ class Deadline:
             Interrupted: time is nearly up because the host wants to stop earlier than it said.
         """
         left_s = self._remaining_s()
-        if left_s >= self._CLEAN_UP_S:
-            return
         if self._stopping or time.monotonic() + left_s < self._first - self._MOVED_S:
-            raise Interrupted("The host is stopping.")
-        raise TookTooLong
+            if left_s < self._CLEAN_UP_S:
+                raise Interrupted("The host is stopping.")
+        elif left_s < self._give_up_s:
+            raise TookTooLong
 
 
 class Heartbeat:

@@ -1,6 +1,5 @@
 """Conversions and their MP3s over HTTP."""
 
-import os
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -18,6 +17,7 @@ from functions.download.ranges import Representation, Selection, http_date, sele
 from functions.download.rules import Deps, StoredMp3
 from functions.download.s3_mp3_copies import S3Mp3Copies, connect_s3
 from functions.shared.clock import utc_now
+from functions.shared.environment import environment
 from functions.shared.files import GridFSFiles
 from functions.shared.http import JSON, HttpFunction, HttpSettings, caller, no_content, raw_body, read_json
 from functions.shared.links import Links, link_keys
@@ -58,7 +58,7 @@ class LinkRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def connect() -> Deps:
     """Connect to the servers that the environment names."""
-    settings = from_env(Settings, os.environ)
+    settings = from_env(Settings, environment())
     database = connect_mongo(settings.mongodb_url)
     return Deps(
         library=MongoLibrary(database),
@@ -118,6 +118,7 @@ def create_app(deps: Callable[[], Deps]) -> HttpFunction:
     def linked(token: str) -> Response:
         return _send(rules.find_linked_mp3(token, deps()), app.current_request, deps())
 
+    app.answer_preflights()
     return app
 
 

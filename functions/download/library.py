@@ -45,7 +45,7 @@ class Library(Protocol):
     def retry(self, conversion_id: str, owed: Sequence[Event], now: datetime) -> Conversion:
         """Put a failed conversion back to its beginning, together with the events it then owes.
 
-        Nobody is told any more that it failed, if nobody was.
+        Nobody is told any more that it failed, if nobody was: its event is not owed any more, and counts as told.
 
         Raises:
             ConversionMissing: there is none.

@@ -12,6 +12,20 @@ from functions.shared.events import Event
 from functions.shared.mongo import Document, mongo_errors, to_builtins, to_conversion
 from functions.shared.mongo_conversions import NOT_DELETED, MongoConversions
 
+# The end of which nobody was told is one no more. Its message may be on its way, or among the dead letters, and must
+# not be taken for that of the next end: so it counts as told. Of notices as many are kept as notify keeps.
+_END = "$untold.event.id"
+_OTHERS_OWED = {"$filter": {"input": "$pending_events", "cond": {"$ne": ["$$this.id", _END]}}}
+_OTHER_NOTICES = {"$filter": {"input": {"$ifNull": ["$notices", []]}, "cond": {"$ne": ["$$this.event_id", _END]}}}
+_OVERTAKEN = {"event_id": _END, "claim": None, "held_until": None, "outcome": "overtaken"}
+_NOTICES = {
+    "$cond": [
+        {"$eq": [{"$type": _END}, "missing"]},
+        "$notices",
+        {"$slice": [{"$concatArrays": [_OTHER_NOTICES, [_OVERTAKEN]]}, -16]},
+    ]
+}
+
 
 class MongoLibrary:
     """The collection `conversions`. Implements Library."""
@@ -50,6 +64,7 @@ class MongoLibrary:
 
     def retry(self, conversion_id: str, owed: Sequence[Event], now: datetime) -> Conversion:
         """See Library."""
+        events = [to_builtins(event) for event in owed]
         beginning: Document = {
             "state": State.QUEUED.value,
             "progress": 0.0,
@@ -58,15 +73,14 @@ class MongoLibrary:
             "completed_at": None,
             "lease": None,
             "updated_at": now,
+            "pending_events": {"$concatArrays": [_OTHERS_OWED, {"$literal": events}]},
+            "notices": _NOTICES,
+            "untold": "$$REMOVE",
         }
         with mongo_errors():
             document = self._collection.find_one_and_update(
                 {"_id": conversion_id, "state": State.FAILED.value, **NOT_DELETED},
-                {
-                    "$set": beginning,
-                    "$unset": {"untold": ""},
-                    "$push": {"pending_events": {"$each": [to_builtins(event) for event in owed]}},
-                },
+                [{"$set": beginning}],
                 return_document=ReturnDocument.AFTER,
             )
         if document is None:

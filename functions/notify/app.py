@@ -1,6 +1,5 @@
 """notify, as Lambda calls it with messages of conversion_notification_queue."""
 
-import os
 import ssl
 import uuid
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from functions.notify.ses_mail import SesMail, connect_ses
 from functions.notify.settings import Settings, Transport
 from functions.notify.smtp_mail import SmtpMail
 from functions.shared.clock import utc_now
+from functions.shared.environment import environment
 from functions.shared.events import EventName
 from functions.shared.links import Links, link_keys
 from functions.shared.logs import get_logger, log_keys
@@ -48,7 +48,7 @@ def create_handler(deps: Callable[[], Deps]) -> Callable[[dict[str, Any], Any], 
 def connect() -> Deps:
     """Make the clients that the environment asks for. Raises InvalidSettings."""
     logger = get_logger("notify")
-    settings = from_env(Settings, os.environ)
+    settings = from_env(Settings, environment())
     letters = Letters(settings.sender, Links(link_keys(settings.link_keys), settings.public_url, utc_now), utc_now)
     mailers = _connect_mailers(settings, logger)
     database = connect_mongo(settings.mongodb_url)

@@ -7,10 +7,11 @@ from functions.shared.events import Event
 
 
 class Outcome(StrEnum):
-    """How the telling ended."""
+    """How the telling ended. An end is overtaken if its owner tried again before being told; download notes that."""
 
     SENT = "sent"
     UNDELIVERABLE = "undeliverable"
+    OVERTAKEN = "overtaken"
 
 
 class NoticeHeld(Exception):

@@ -115,6 +115,15 @@ class Conversions(Protocol):
         Does nothing if a conversion with its id is there already: an accepted video is accepted once.
         """
 
+    def add_once(self, conversion: Conversion, owed: Sequence[Event], origin: str) -> str:
+        """Add a conversion as `add` does, unless one was added for the same origin and not deleted since.
+
+        Returns the id of the one that is there.
+        """
+
+    def added_for(self, origin: str) -> str | None:
+        """Return the id of the conversion that was added for an origin, None if there is none or not any more."""
+
     def get(self, conversion_id: str) -> Conversion:
         """Return a conversion. Raises ConversionMissing."""
 

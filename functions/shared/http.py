@@ -2,7 +2,8 @@
 
 A handler reads the request with `read_json` and `caller`, calls a rule, and returns a Response. A Problem
 it raises becomes an application/problem+json answer; anything else it raises is logged and becomes a 500
-problem.
+problem. A path in its Location or Content-Location may begin with /v1: what the client has before it, such as
+the stage on AWS, is put in front.
 """
 
 import functools
@@ -19,6 +20,7 @@ from chalice.app import Chalice, Request, Response
 from functions.shared.conversions import Owner
 from functions.shared.logs import get_logger
 from functions.shared.once import once
+from functions.shared.origins import Origin, origin_headers
 from functions.shared.problems import (
     BadRequest,
     FieldError,
@@ -29,7 +31,7 @@ from functions.shared.problems import (
     Problem,
     TooLarge,
 )
-from functions.shared.settings import Positive, from_env
+from functions.shared.settings import InvalidSettings, Positive, from_env
 
 T = TypeVar("T")
 View = Callable[..., Response]
@@ -37,14 +39,17 @@ View = Callable[..., Response]
 JSON = {"Content-Type": "application/json", "Cache-Control": "no-store"}
 NO_STORE = {"Cache-Control": "no-store"}
 
+_WITH_PATHS = ("Location", "Content-Location")
+
 _UNKNOWN_FIELD = re.compile(r"unknown field `(.+?)`")
 _MISSING_FIELD = re.compile(r"missing required field `(.+?)`")
 
 
 class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What every function that takes JSON finds in its environment."""
+    """What every HTTP function finds in its environment. Scripts in pages of `cors_origin` may read its answers."""
 
     max_json_bytes: Positive = 64 * 1024
+    cors_origin: Origin = ""
 
 
 _settings = once(lambda: from_env(HttpSettings, os.environ))
@@ -103,19 +108,38 @@ class HttpFunction(Chalice):
 
         return decorate
 
+    def answer_preflights(self) -> None:
+        """Answer OPTIONS at every path that has a route by now, unless it has one for that."""
+
+        def allow(**_: str) -> Response:
+            return no_content()
+
+        for path, methods in list(self.routes.items()):
+            if "OPTIONS" not in methods:
+                self.route(path, methods=["OPTIONS"])(allow)
+
     def __call__(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         """Answer one API Gateway REST (v1) proxy event. Never raises."""
-        request_context = event["requestContext"]
-        self.logger.thread_safe_append_keys(request_id=request_context["requestId"])
+        request_id = event["requestContext"]["requestId"]
+        self.logger.thread_safe_append_keys(request_id=request_id)
         try:
-            methods = self.routes.get(request_context["resourcePath"])
-            if not methods:
-                return _as_text(to_response(NotFound()).to_dict())
-            if request_context["httpMethod"] not in methods:
-                return _as_text(to_response(MethodNotAllowed(list(methods))).to_dict())
-            return _as_text(super().__call__(_accept_anything(event), context))
+            answer = _as_text(self._answer(event, context))
         finally:
             self.logger.thread_safe_clear_keys()
+        # API Gateway adds nothing to the answer of a function.
+        own = {"X-Request-Id": request_id, "X-Content-Type-Options": "nosniff"}
+        own |= origin_headers(_cors_origin(), preflight=event["requestContext"]["httpMethod"] == "OPTIONS")
+        return {**answer, "headers": {**_with_whole_paths(answer["headers"], event["requestContext"]), **own}}
+
+    def _answer(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
+        request_context = event["requestContext"]
+        methods = self.routes.get(request_context["resourcePath"])
+        if not methods:
+            return to_response(NotFound()).to_dict()
+        if request_context["httpMethod"] not in methods:
+            return to_response(MethodNotAllowed(list(methods))).to_dict()
+        answer: dict[str, Any] = super().__call__(_accept_anything(event), context)
+        return answer
 
     def answers_problems(self, view: View) -> View:
         """Return the view, except that what it raises becomes an answer. `route` does this to every view."""
@@ -191,6 +215,29 @@ def raw_body(request: Request) -> bytes:
 def query(request: Request, name: str) -> str | None:
     """Return the last value of a query parameter, or None."""
     return request.query_params.get(name) if request.query_params else None
+
+
+def _cors_origin() -> str:
+    try:
+        return _settings().cors_origin
+    except InvalidSettings:
+        # Whoever connects says so.
+        return ""
+
+
+def _with_whole_paths(headers: Mapping[str, str], context: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name: f"{_path_before_resource(context)}{value}" if name in _WITH_PATHS and value.startswith("/") else value
+        for name, value in headers.items()
+    }
+
+
+def _path_before_resource(context: Mapping[str, str]) -> str:
+    """Return what the client's path has before that of the resource: a stage, the base path of a domain, or nothing.
+
+    The event's own path lacks the stage but has the base path, so it is no help.
+    """
+    return context["path"].rstrip("/").rsplit("/", context["resourcePath"].count("/"))[0]
 
 
 def _field_error(message: str) -> FieldError:

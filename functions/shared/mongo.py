@@ -69,7 +69,8 @@ def to_document(conversion: Conversion, owed: list[Event]) -> Document:
 
     Beside the conversion's own fields it holds `pending_events`, the events owed; `fence`, a number that
     grows with every claim; and `lease`, the claim that holds it now. Once it has ended it holds `untold`, until
-    its owner was told: `{"event", "owed_at"}`, the event of its end and when that was last owed.
+    its owner was told: `{"event", "owed_at"}`, the event of its end and when that was last owed. `origin` is there if
+    it was added once for it: see Conversions.add_once.
     """
     document = to_builtins(conversion)
     document["_id"] = document.pop("id")

@@ -26,6 +26,21 @@ class MongoConversions:
         with mongo_errors(), contextlib.suppress(DuplicateKeyError):
             self._collection.insert_one(to_document(conversion, list(owed)))
 
+    def add_once(self, conversion: Conversion, owed: Sequence[Event], origin: str) -> str:
+        """See Conversions. The origin is kept in the document's field of that name, whose index is unique."""
+        with mongo_errors():
+            try:
+                self._collection.insert_one({**to_document(conversion, list(owed)), "origin": origin})
+            except DuplicateKeyError:
+                return self.added_for(origin) or conversion.id
+        return conversion.id
+
+    def added_for(self, origin: str) -> str | None:
+        """See Conversions."""
+        with mongo_errors():
+            found = self._collection.find_one({"origin": origin}, {"_id": True})
+        return found["_id"] if found else None
+
     def get(self, conversion_id: str) -> Conversion:
         """See Conversions."""
         with mongo_errors():
@@ -53,6 +68,7 @@ class MongoConversions:
             "error": None,
             "notices": "$$REMOVE",
             "untold": "$$REMOVE",
+            "origin": "$$REMOVE",
         }
         with mongo_errors():
             result = self._collection.update_one({"_id": conversion_id, **NOT_DELETED}, [{"$set": tombstone}])

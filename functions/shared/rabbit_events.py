@@ -12,6 +12,10 @@ from functions.shared.events import Event, NotPublished
 from functions.shared.rabbit import connect_rabbit
 
 EXCHANGE = "video2mp3"
+# The queues that functions are called for. How they are made is in infra/rabbitmq.
+CONVERSION_QUEUE = "video_conversion_queue"
+NOTIFICATION_QUEUE = "conversion_notification_queue"
+QUEUES = (CONVERSION_QUEUE, NOTIFICATION_QUEUE)
 _REFUSED = (
     pika.exceptions.ConnectionBlockedTimeout,
     pika.exceptions.UnroutableError,

@@ -1,6 +1,5 @@
 """sweep, as EventBridge calls it every minute."""
 
-import os
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
@@ -9,6 +8,7 @@ from typing import Any
 import msgspec
 
 from functions.shared.clock import utc_now
+from functions.shared.environment import environment
 from functions.shared.files import GridFSFiles
 from functions.shared.logs import get_logger, log_keys
 from functions.shared.mongo import connect_mongo
@@ -42,7 +42,7 @@ def create_handler(deps: Callable[[], Deps]) -> Callable[[dict[str, Any], Any], 
 
 def connect() -> Deps:
     """Make the clients. Raises InvalidSettings."""
-    settings = from_env(Settings, os.environ)
+    settings = from_env(Settings, environment())
     database = connect_mongo(settings.mongodb_url)
     return Deps(
         outbox=MongoOutbox(database),

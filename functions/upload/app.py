@@ -1,6 +1,5 @@
 """Upload over HTTP: forms, and resumable uploads as tus has them."""
 
-import os
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
@@ -12,9 +11,10 @@ from chalice.app import Response
 
 from functions.shared.clock import utc_now
 from functions.shared.conversions import Conversion
+from functions.shared.environment import environment
 from functions.shared.files import GridFSFiles
 from functions.shared.forms import MAX_PARTS, read_form
-from functions.shared.http import JSON, HttpFunction, caller, raw_body
+from functions.shared.http import JSON, HttpFunction, HttpSettings, caller, raw_body
 from functions.shared.logs import get_logger
 from functions.shared.mongo import connect_mongo
 from functions.shared.mongo_conversions import MongoConversions, MongoOutbox
@@ -22,16 +22,22 @@ from functions.shared.once import once
 from functions.shared.problems import TooLarge
 from functions.shared.rabbit_events import RabbitEvents
 from functions.shared.settings import Positive, from_env
-from functions.upload.accept import accept_stored_video, accept_video
+from functions.upload.accept import accept_stored_video, accept_video, drop_surplus, says_form, says_upload
 from functions.upload.deps import Deps, Limits
+from functions.upload.finishing import conversion_of
 from functions.upload.gridfs_slices import GridFSSlices
+from functions.upload.keys import KeptAnswer
+from functions.upload.mongo_keys import MongoIdempotencyKeys
 from functions.upload.mongo_uploads import LARGEST_BYTES, MongoUploads
 from functions.upload.mongo_usage import MongoUsage
 from functions.upload.options import to_options
-from functions.upload.tus_routes import add_tus_routes
+from functions.upload.repeats import Keyed, answer_once, read_key
+from functions.upload.tus_routes import add_tus_routes, to_response
+
+CONVERSIONS = "/v1/conversions"
 
 
-class Settings(msgspec.Struct, frozen=True):
+class Settings(HttpSettings, frozen=True, kw_only=True):
     """Where the servers are, and the limits: see Limits. An upload waits `upload_idle_s` seconds for its next bytes."""
 
     mongodb_url: str
@@ -43,7 +49,7 @@ class Settings(msgspec.Struct, frozen=True):
 
 def connect() -> Deps:
     """Connect to the servers that the environment names."""
-    settings = from_env(Settings, os.environ)
+    settings = from_env(Settings, environment())
     database = connect_mongo(settings.mongodb_url)
     return Deps(
         conversions=MongoConversions(database),
@@ -51,6 +57,7 @@ def connect() -> Deps:
         uploads=MongoUploads(database),
         slices=GridFSSlices(database),
         usage=MongoUsage(database),
+        keys=MongoIdempotencyKeys(database),
         events=RabbitEvents(settings.amqp_url),
         outbox=MongoOutbox(database),
         limits=Limits(settings.max_upload_bytes, settings.quota_bytes, timedelta(seconds=settings.upload_idle_s)),
@@ -64,17 +71,37 @@ def create_app(deps: Callable[[], Deps]) -> HttpFunction:
     """Make the function. `deps` is called at each request."""
     app = HttpFunction("upload")
 
-    @app.route("/v1/conversions", methods=["POST"])
+    @app.route(CONVERSIONS, methods=["POST"])
     def create_from_form() -> Response:
         request = app.current_request
-        owner = caller(request)
+        owner, key = caller(request), read_key(request.to_original_event()["multiValueHeaders"] or {})
         # Only the gateway says it, in place of a video that was too long for one event.
         if upload_id := request.headers.get("x-stored-upload"):
             options = to_options(_read_fields(raw_body(request)))
-            return _accepted(accept_stored_video(upload_id, options, owner, deps()))
+            answered = answer_once(
+                # The same token whenever the gateway tries again.
+                Keyed(key, CONVERSIONS, owner, f"form {upload_id}"),
+                lambda: says_upload(upload_id, options, owner, deps()),
+                lambda origin: _accepted(accept_stored_video(upload_id, options, owner, deps(), origin=origin)),
+                is_there,
+                deps(),
+            )
+            if answered.is_repeat:
+                drop_surplus(upload_id, owner, deps())
+            return to_response(answered)
         form = read_form(request.headers.get("content-type", ""), [raw_body(request)])
-        options = to_options(form.fields)
-        return _accepted(accept_video(form.video.parts, form.video.filename, options, owner, deps()))
+        parts, filename, options = form.video.parts, form.video.filename, to_options(form.fields)
+        answered = answer_once(
+            Keyed(key, CONVERSIONS, owner, deps().new_id() if key else ""),
+            lambda: says_form(parts, filename, options),
+            lambda origin: _accepted(accept_video(parts, filename, options, owner, deps(), origin=origin)),
+            is_there,
+            deps(),
+        )
+        return to_response(answered)
+
+    def is_there(answer: KeptAnswer) -> bool:
+        return conversion_of(answer.headers["Location"].rpartition("/")[2], deps()) is not None
 
     add_tus_routes(app, deps)
     return app
@@ -88,10 +115,9 @@ def _read_fields(body: bytes) -> dict[str, str]:
         raise TooLarge(f"A form may have {MAX_PARTS} parts; this one has more.") from error
 
 
-def _accepted(conversion: Conversion) -> Response:
-    return Response(
-        conversion.to_json(), headers={**JSON, "Location": f"/v1/conversions/{conversion.id}"}, status_code=202
-    )
+def _accepted(conversion: Conversion) -> KeptAnswer:
+    headers = {**JSON, "Location": f"{CONVERSIONS}/{conversion.id}"}
+    return KeptAnswer(202, headers, conversion.to_json().decode())
 
 
 app = create_app(once(connect))

@@ -10,6 +10,7 @@ from functions.shared.clock import Clock
 from functions.shared.conversions import Conversions
 from functions.shared.events import Events, Outbox
 from functions.shared.files import Files
+from functions.upload.keys import IdempotencyKeys
 from functions.upload.uploads import Slices, Uploads, Usage
 
 
@@ -31,6 +32,7 @@ class Deps:
     uploads: Uploads
     slices: Slices
     usage: Usage
+    keys: IdempotencyKeys
     events: Events
     outbox: Outbox
     limits: Limits

@@ -26,6 +26,14 @@ from functions.upload.uploads import Held, Kind, Progress, Upload
 DIGEST_BYTES = 32
 
 
+class AlreadyAccepted(Exception):
+    """Raised when the same request came before, and its video was accepted then."""
+
+    def __init__(self, conversion_id: str) -> None:
+        super().__init__(conversion_id)
+        self.conversion_id = conversion_id
+
+
 def commit(
     held: Held,
     offset: int,
@@ -35,15 +43,16 @@ def commit(
     *,
     keep: bool = False,
     options: Options | None = None,
+    origin: str | None = None,
 ) -> Upload:
     """Count the bytes up to `offset`, which are written; if a video is whole then, accept it.
 
     `digests` are those of the chunks that were written. The upload is let go unless it is kept. `options` take the
-    place of those in the metadata. Raises HoldLost.
+    place of those in the metadata. Raises HoldLost; and with an `origin` AlreadyAccepted, see Conversions.add_once.
     """
     progress = Progress(offset, length, deps.clock() + deps.limits.upload_idle, digests)
     is_whole_video = offset == length and held.upload.kind is not Kind.PARTIAL
-    owed = [_accept(held, progress, options, deps)] if is_whole_video else []
+    owed = [_accept(held, progress, options, origin, deps)] if is_whole_video else []
     deps.uploads.advance(held, progress, keep=keep)
     publish_owed(owed, deps.events, deps.outbox, deps.logger)
     return replace(held.upload, offset=offset, length=length, expires_at=progress.expires_at)
@@ -57,7 +66,7 @@ def conversion_of(upload_id: str, deps: Deps) -> Conversion | None:
         return None
 
 
-def _accept(held: Held, progress: Progress, options: Options | None, deps: Deps) -> Event:
+def _accept(held: Held, progress: Progress, options: Options | None, origin: str | None, deps: Deps) -> Event:
     upload = held.upload
     # Writing can take long. If somebody deleted the upload meanwhile, it must not become a conversion.
     deps.uploads.stage(held, held.staged)
@@ -73,7 +82,10 @@ def _accept(held: Held, progress: Progress, options: Options | None, deps: Deps)
         event_id=upload.id,
         now=deps.clock(),
     )
-    deps.conversions.add(conversion, [uploaded])
+    if origin is None:
+        deps.conversions.add(conversion, [uploaded])
+    elif (accepted_id := deps.conversions.add_once(conversion, [uploaded], origin)) != upload.id:
+        raise AlreadyAccepted(accepted_id)
     deps.logger.info("accepted", extra={"conversion_id": upload.id, "bytes": progress.offset})
     return uploaded
 

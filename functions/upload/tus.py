@@ -29,6 +29,9 @@ EXTENSIONS = (
 )
 BYTES = "application/offset+octet-stream"
 
+# What tells two requests for new uploads apart. Their bytes are compared with those that are stored.
+OF_A_CREATION = ("upload-length", "upload-defer-length", "upload-metadata", "upload-concat")
+
 # A client that sends one of these twice is not understood. Others may be sent twice, or a proxy adds to them.
 _ONCE = ("upload-", "tus-", "content-type", "x-http-method-override", "x-body-slice")
 _NUMBER = re.compile(r"[0-9]{1,100}")

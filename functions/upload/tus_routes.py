@@ -8,16 +8,22 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
+import msgspec
 from chalice.app import Response
+from msgspec.structs import replace
 
+from functions.shared.conversions import Owner
 from functions.shared.http import HttpFunction, View, caller, raw_body
-from functions.shared.problems import MethodNotAllowed
+from functions.shared.problems import MethodNotAllowed, NotFound
 from functions.upload import tus
 from functions.upload.appending import append
 from functions.upload.concatenation import Joining, join
 from functions.upload.deps import Deps
-from functions.upload.finding import find_upload
-from functions.upload.resumable import create_upload, terminate
+from functions.upload.finding import UploadExpired, find_upload
+from functions.upload.keys import KeptAnswer
+from functions.upload.repeats import Answered, Keyed, answer_once, fingerprint, read_key
+from functions.upload.resumable import Creation, create_upload, refuse_other_bytes, terminate
+from functions.upload.uploads import Upload
 
 UPLOADS = "/v1/uploads"
 UPLOAD = "/v1/uploads/{upload_id}"
@@ -30,13 +36,39 @@ def add_tus_routes(app: HttpFunction, deps: Callable[[], Deps]) -> None:
         return _answer(HTTPStatus.NO_CONTENT, tus.about_service(deps().limits.max_upload_bytes))
 
     def create() -> Response:
-        owner = caller(app.current_request)
-        wanted = tus.read_creation(_headers(app), raw_body(app.current_request), deps().new_id())
+        owner, headers = caller(app.current_request), _headers(app)
+        key = read_key(app.current_request.to_original_event()["multiValueHeaders"] or {})
+        token = deps().new_id()
+        wanted = tus.read_creation(headers, raw_body(app.current_request), token)
+        answered = answer_once(
+            Keyed(key, UPLOADS, owner, token),
+            lambda: fingerprint(*(headers.get(name) for name in tus.OF_A_CREATION)),
+            lambda origin: created(wanted, owner, origin),
+            lambda answer: upload_of(answer, owner) is not None,
+            deps(),
+        )
+        upload = upload_of(answered.answer, owner) if answered.is_repeat else None
+        if upload is None:
+            return to_response(answered)
+        if isinstance(wanted, Creation) and wanted.first:
+            refuse_other_bytes(wanted.first, upload, deps())
+        # The same answer, but for how far the upload is by now: there the client goes on.
+        now = {**answered.answer.headers, **_texts(tus.about_progress(upload))}
+        return to_response(answered._replace(answer=replace(answered.answer, headers=now)))
+
+    def created(wanted: Creation | Joining, owner: Owner, origin: str | None) -> KeptAnswer:
         if isinstance(wanted, Joining):
             upload = join(wanted, owner, functools.partial(_remaining_s, app), deps())
         else:
-            upload = create_upload(wanted, owner, deps())
-        return _answer(HTTPStatus.CREATED, {"Location": f"{UPLOADS}/{upload.id}"} | tus.about_progress(upload))
+            upload = create_upload(wanted, owner, deps(), origin=origin)
+        headers = {"Cache-Control": "no-store", "Location": f"{UPLOADS}/{upload.id}"}
+        return KeptAnswer(int(HTTPStatus.CREATED), headers | _texts(tus.about_progress(upload)), "")
+
+    def upload_of(answer: KeptAnswer, owner: Owner) -> Upload | None:
+        try:
+            return find_upload(answer.headers["Location"].rpartition("/")[2], owner, deps())
+        except (NotFound, UploadExpired):
+            return None
 
     def show(upload_id: str) -> Response:
         return _answer(HTTPStatus.OK, tus.about_upload(find_upload(upload_id, caller(app.current_request), deps())))
@@ -83,6 +115,18 @@ def _saying_version(view: View, app: HttpFunction) -> View:
         return response
 
     return answer
+
+
+def to_response(answered: Answered) -> Response:
+    """Return an answer, which says whether it was given before."""
+    status, headers, body = msgspec.structs.astuple(answered.answer)
+    if answered.is_repeat:
+        headers = {**headers, "Idempotent-Replayed": "true"}
+    return Response(body, headers=headers, status_code=status)
+
+
+def _texts(headers: tus.Headers) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if isinstance(value, str)}
 
 
 def _headers(app: HttpFunction) -> dict[str, str]:

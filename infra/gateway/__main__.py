@@ -1,7 +1,6 @@
 """Serve the gateway: `python -m infra.gateway`."""
 
 import logging
-import os
 import resource
 import signal
 import sys
@@ -14,13 +13,15 @@ import uvicorn
 from aws_lambda_powertools import Logger
 
 from functions.shared.clock import utc_now
+from functions.shared.environment import environment
 from functions.shared.files import GridFSFiles
 from functions.shared.logs import get_logger
 from functions.shared.mongo import connect_mongo
 from functions.shared.once import once
+from functions.shared.origins import Origin
 from functions.shared.settings import InvalidSettings, from_env
+from infra.endpoints import choose_functions, parse_endpoints
 from infra.gateway.app import Gateway
-from infra.gateway.health import Health, mongodb_check, postgres_check, rabbitmq_check
 from infra.gateway.limits import Limits
 from infra.gateway.protocol import HttpServer, http_protocol
 from infra.gateway.stored_files import StoredFiles
@@ -34,35 +35,40 @@ OTHER_FILES = 512
 
 
 class Settings(Limits, frozen=True, kw_only=True):
-    """What the gateway itself needs; the functions read the rest of the environment."""
+    """What the gateway itself needs; the functions of this process read the rest of the environment.
 
-    postgres_url: str
+    FUNCTION_ENDPOINTS says which functions are in other places, as `parse_endpoints` reads it; there, each name begins
+    with FUNCTION_PREFIX.
+    """
+
     mongodb_url: str
-    amqp_url: str
     host: str = "127.0.0.1"
     port: int = 8080
     drain_s: Annotated[int, msgspec.Meta(ge=0)] = 25
+    function_endpoints: str = ""
+    function_prefix: str = ""
+    cors_origin: Origin = ""
 
 
 def create_gateway(settings: Settings, logger: Logger) -> Gateway:
-    """Connect everything; nothing is sent before the first request. Raises InvalidTemplate."""
+    """Connect everything; nothing is sent before the first request. Raises InvalidTemplate and InvalidSettings."""
     template = load_template()
     database = once(lambda: connect_mongo(settings.mongodb_url))
-    queues = tuple(trigger.queue for trigger in template.queue_triggers)
-    checks = {
-        "postgres": postgres_check(settings.postgres_url),
-        "mongodb": mongodb_check(database),
-        "rabbitmq": rabbitmq_check(settings.amqp_url, queues),
-    }
+    functions = choose_functions(
+        template.functions,
+        InProcessFunctions(template.functions),
+        parse_endpoints(settings.function_endpoints, template.functions),
+        prefix=settings.function_prefix,
+    )
     return Gateway(
         template,
-        InProcessFunctions(template.functions),
+        functions,
         StoredFiles({"mp3s": once(lambda: GridFSFiles(database(), "mp3s"))}),
-        Health(checks, logger),
         settings,
         clock=utc_now,
         new_id=lambda: str(uuid.uuid4()),
         logger=logger,
+        cors_origin=settings.cors_origin,
     )
 
 
@@ -99,7 +105,7 @@ def main() -> None:
     # /readyz says what pika would say, and in fewer words.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
     try:
-        settings = from_env(Settings, os.environ)
+        settings = from_env(Settings, environment())
         gateway = create_gateway(settings, logger)
     except (InvalidSettings, InvalidTemplate) as error:
         sys.exit(f"The gateway cannot start: {error}")

@@ -6,11 +6,12 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy
 import binascii
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pybase64
 
+from functions.shared.origins import origin_headers
 from functions.shared.problems import Problem
 from infra.gateway.stored_files import STORED_FILE_HEADER, StoredRange
 
@@ -53,6 +54,13 @@ def problem_answer(problem: Problem) -> Answer:
     body = problem.to_json()
     headers = {"Content-Type": "application/problem+json", "Cache-Control": "no-store", **problem.headers}
     return Answer(int(problem.status), tuple(headers.items()), body, len(body))
+
+
+def for_origin(answer: Answer, origin: str) -> Answer:
+    """Return an answer that pages of `origin` may read, whoever answered."""
+    if answer.header("access-control-allow-origin"):
+        return answer
+    return replace(answer, headers=(*answer.headers, *origin_headers(origin).items()))
 
 
 def read_answer(answer: Any, method: str) -> Answer:

@@ -2,22 +2,21 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
-import msgspec
 from aws_lambda_powertools import Logger
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from functions.shared.clock import Clock
 from functions.shared.problems import InternalProblem, Problem, Unavailable
-from infra.gateway.answers import Answer, problem_answer
+from infra.gateway.answers import Answer, for_origin, problem_answer
 from infra.gateway.calls import STAGE, Call, Calls
 from infra.gateway.exchange import CLIENT_CLOSED_REQUEST, Downloads, Exchange
 from infra.gateway.guard import Guard
-from infra.gateway.health import Health
 from infra.gateway.intake import Intake
 from infra.gateway.limits import Limits
+from infra.gateway.readiness import READYZ, Readiness
 from infra.gateway.requests import HttpRequest, method_arn
 from infra.gateway.routing import Router
 from infra.gateway.slices import in_tus
@@ -26,35 +25,37 @@ from infra.gateway.threads import in_thread
 from infra.invoke import Functions
 from infra.template import Route, Template
 
-HEALTHZ, READYZ = "/healthz", "/readyz"
+HEALTHZ = "/healthz"
+_LIVES = b'{"status":"ok"}'
 
 
 class Gateway:
-    """Answers HTTP with the functions of a template, and /healthz and /readyz by itself."""
+    """Answers HTTP with the functions of a template, and /healthz by itself: it says that this process lives."""
 
     def __init__(
         self,
         template: Template,
         functions: Functions,
         stored_files: StoredFiles,
-        health: Health,
         limits: Limits,
         *,
         clock: Clock,
         new_id: Callable[[], str],
         logger: Logger,
+        cors_origin: str = "",
     ) -> None:
+        self._cors_origin = cors_origin
         self._stored_files = stored_files
-        self._health = health
         self._clock = clock
         self._new_id = new_id
         self._logger = logger
         self._guard = Guard(functions, template.authorizer, logger) if template.authorizer else None
-        self._own: Mapping[str, Callable[[], Awaitable[Answer]]] = {HEALTHZ: self._healthz, READYZ: self._readyz}
-        own = [Route(method, path, "", guarded=False) for path in self._own for method in ("GET", "HEAD")]
+        own = [Route(method, HEALTHZ, "", guarded=False) for method in ("GET", "HEAD")]
         self._router = Router([*template.routes, *own])
         self._downloads = Downloads(limits.max_downloads)
-        self._intake = Intake(Calls(self._router, functions, template.binary_media_types), limits, logger)
+        calls = Calls(self._router, functions, template.binary_media_types)
+        self._readiness = Readiness(calls)
+        self._intake = Intake(calls, limits, logger)
 
     def end_bodies(self) -> None:
         """Take no more of long bodies, and answer that the service is not available. The server is about to end."""
@@ -69,19 +70,22 @@ class Gateway:
         exchange = Exchange(request.method, request.id, receive, send, self._downloads)
         try:
             answer, parts = await self._answer(request, exchange, receive)
-            await exchange.answer(in_tus(answer, request.path), parts)
+            await exchange.answer(self._complete(answer, request), parts)
         except ClientDisconnect:
             exchange.status = CLIENT_CLOSED_REQUEST
         except asyncio.CancelledError:
             if exchange.status:
                 raise
             # The server is stopping, and has waited for this request for as long as it may.
-            await exchange.answer(in_tus(problem_answer(Unavailable("The service")), request.path), None)
+            await exchange.answer(self._complete(problem_answer(Unavailable("The service")), request), None)
         except Exception:
             self._logger.exception("the answer was broken off", extra={"request_id": request.id})
             raise
         finally:
             self._log(request, exchange, time.perf_counter() - started)
+
+    def _complete(self, answer: Answer, request: HttpRequest) -> Answer:
+        return for_origin(in_tus(answer, request.path), self._cors_origin)
 
     async def _answer(
         self, request: HttpRequest, exchange: Exchange, receive: Receive
@@ -91,8 +95,10 @@ class Gateway:
             request.check()
             match = self._router.match(request.method, request.path)
             exchange.route = match.route.path
-            if match.route.path in self._own:
-                return await self._own[match.route.path](), None
+            if match.route.path == HEALTHZ:
+                return _json_answer(_LIVES), None
+            if match.route.path == READYZ:
+                return await self._readiness.answer(request), None
             call = Call(request, await self._admit(request, match.route))
             answer = await self._intake.answer(call, match.route, receive)
             if answer.stored is None or request.method == "HEAD":
@@ -117,17 +123,9 @@ class Gateway:
             raise InternalProblem
         return await in_thread(self._guard.admit, request.header("authorization"), method_arn(request, STAGE))
 
-    async def _healthz(self) -> Answer:
-        return _json_answer(200, {"status": "ok"})
-
-    async def _readyz(self) -> Answer:
-        checks = await self._health.look()
-        ready = all(state == "ok" for state in checks.values())
-        return _json_answer(200 if ready else 503, {"status": "ok" if ready else "unavailable", "checks": checks})
-
     def _log(self, request: HttpRequest, exchange: Exchange, seconds: float) -> None:
         # The route, not the path: a path may hold the token of a download link.
-        log = self._logger.debug if exchange.route in self._own else self._logger.info
+        log = self._logger.debug if exchange.route in {HEALTHZ, READYZ} else self._logger.info
         log(
             "request",
             extra={
@@ -141,7 +139,6 @@ class Gateway:
         )
 
 
-def _json_answer(status: int, value: object) -> Answer:
-    body = msgspec.json.encode(value)
+def _json_answer(body: bytes) -> Answer:
     headers = (("Content-Type", "application/json"), ("Cache-Control", "no-store"))
-    return Answer(status, headers, body, len(body))
+    return Answer(200, headers, body, len(body))

@@ -11,6 +11,8 @@ from infra.gateway.answers import Answer
 
 # Before each piece the client has to take most of the one before.
 PIECE_BYTES = 1024 * 1024
+# Of a longer answer the end is sent only when the client has taken most of it.
+SHORT_BYTES = 256 * 1024
 
 CLIENT_CLOSED_REQUEST = 499  # nginx's word for it; it is never sent
 
@@ -77,7 +79,7 @@ class Exchange:
         raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
         await self._send({"type": "http.response.start", "status": answer.status, "headers": raw})
         body = b"" if self._method == "HEAD" else answer.body
-        if parts is None and len(body) <= PIECE_BYTES:
+        if parts is None and len(body) <= SHORT_BYTES:
             await self._send_body(body, more=False)
         else:
             await self._send_parts(parts or _alone(body))

@@ -162,7 +162,7 @@ class HttpProtocol(H11Protocol):
             if message["type"] == "http.response.start" and self.conn.their_state is h11.SEND_BODY:
                 message = {**message, "headers": [*message["headers"], _CLOSE]}
             await send(message)
-            if self._lost and message.get("more_body"):
+            if self._lost and message["type"] == "http.response.body" and not cycle.response_complete:
                 raise ClientDisconnect
 
         await self.config.loaded_app(scope, receive_all, send_on)

@@ -139,7 +139,8 @@ def _context(request: HttpRequest, match: Match, authorizer: Mapping[str, str] |
         "httpMethod": request.method,
         "extendedRequestId": base64.b64encode(hashlib.sha256(request.id.encode()).digest()[:11]).decode(),
         "requestTime": request.received_at.strftime("%d/%b/%Y:%H:%M:%S +0000"),
-        "path": f"/{stage}{request.path}",
+        # With the stage before it only where that is a part of the address, which no domain of one's own has.
+        "path": request.path,
         "accountId": ACCOUNT,
         "protocol": request.protocol,
         "stage": stage,

@@ -27,6 +27,10 @@ UPLOADS = "/v1/uploads"
 TUS = {"tus-resumable": "1.0.0"}
 BYTES = "application/offset+octet-stream"
 
+# By the first a client marks requests that it may repeat, by the second it is told that one was a repeat.
+KEY_HEADER = "idempotency-key"
+REPLAYED_HEADER = "idempotent-replayed"
+
 # A slice that was given up may still be worked on.
 LOCKED = 423
 
@@ -101,7 +105,9 @@ class Uploads:
     async def create(self, call: Call, source: Source, first: bytes) -> Answer:
         """Create an upload as `call` says, and append `source` to it. The answer is as if both was one.
 
-        Unless it is a success, nothing is left. Raises as `append` does.
+        Unless it is a success, nothing is left; but with an Idempotency-Key, by which the client finds it again, what
+        came before the connection broke stays. An upload that was created before is answered with its offset: there
+        the client goes on. Raises as `append` does.
         """
         while not first and not source.ended:
             first = await self.read(source, SLICE_BYTES)
@@ -111,21 +117,27 @@ class Uploads:
         # is deleted then would be a video that was finished before.
         without_body = call.with_headers({"content-type": BYTES, "upload-checksum": None})
         created = await slice_in_thread(self._calls.make, without_body, b"")
-        if created.status != 201:
+        if created.status != 201 or created.header(REPLAYED_HEADER):
             return created
         path = path_of(created)
         kept = ("content-type", "tus-resumable", "upload-checksum")
         headers = {name: value for name in kept if (value := call.request.header(name)) is not None}
         patch = call.instead("PATCH", path, {**headers, "upload-offset": "0"})
-        appended = await self.kept_on_success(call, path, self.append(patch, source, first))
+        has_key = call.request.header(KEY_HEADER) is not None
+        appended = await self.kept_on_success(call, path, self.append(patch, source, first), or_broken=has_key)
         return _merged(created, appended) if appended.is_success else appended
 
-    async def kept_on_success(self, call: Call, path: str, work: Coroutine[Any, Any, Answer]) -> Answer:
-        """Return the answer to `work`. Unless that is a success, the upload at `path` is deleted."""
-        keep = False
+    async def kept_on_success(
+        self, call: Call, path: str, work: Coroutine[Any, Any, Answer], *, or_broken: bool = False
+    ) -> Answer:
+        """Return the answer to `work`. Unless that is a success, the upload at `path` is deleted.
+
+        With `or_broken` it is also kept if it could not be finished, rather than refused.
+        """
+        keep = or_broken
         try:
             answer = await work
-            keep = answer.is_success
+            keep = answer.is_success or (or_broken and answer.status >= 500)
             return answer
         finally:
             if not keep:

@@ -1,4 +1,4 @@
-"""Run the stack on this machine, or show what it does: python -m infra.local run|demo."""
+"""Run the stack on this machine, show what it does, or run a command beside it: python -m infra.local run|demo|exec."""
 
 import argparse
 import ctypes
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from functions.shared.logs import get_logger
+from infra.local.beside import exec_beside
 from infra.local.demo import DEFAULT_VIDEO, DemoFailed, demo
 from infra.local.processes import Interrupted, ServerFailed, Stopping
 from infra.local.state import State
@@ -23,7 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     run_parser = commands.add_parser("run", help="run the stack in the foreground until Ctrl-C")
     demo_parser = commands.add_parser("demo", help="turn one video into an MP3, through the whole stack")
-    for command in (run_parser, demo_parser):
+    what = "run a command that is told where the servers of the stack are"
+    exec_parser = commands.add_parser("exec", help=what, description=what)
+    for command in (run_parser, demo_parser, exec_parser):
         command.add_argument(
             "--state",
             type=Path,
@@ -32,7 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         command.add_argument("--with-parent", action="store_true", help="stop when the calling process dies")
     demo_parser.add_argument("video", nargs="?", default=DEFAULT_VIDEO, help="the video (default: %(default)s)")
+    exec_parser.add_argument("program", nargs=argparse.REMAINDER, help="the command and its arguments")
     given = parser.parse_args(arguments)
+    if given.command == "exec":
+        return exec_beside(State(given.state), given.program, os.environ)
 
     stopping = Stopping()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -1,5 +1,8 @@
 #!/bin/sh
-# Write the newest versions of all dependencies, with their hashes, to requirements/.
+# Pin what pyproject.toml asks for, with all that this asks for in turn, and with hashes, in requirements/.
+#
+#   lock.sh             keep the versions that are there, and choose some for what is new
+#   lock.sh --upgrade   choose the newest versions
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -9,16 +12,24 @@ trap 'exit 1' HUP INT TERM
 "${PYTHON:-python3}" -m venv "$tools"
 "$tools/bin/pip" install --quiet --disable-pip-version-check uv
 
+# compile FILE GROUP [OPTION...]
 compile() {
-    group=$1
-    shift
-    echo "Choosing versions for requirements/$group.txt"
-    "$tools/bin/uv" pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-        --no-emit-index-url --no-annotate --no-header --group "pyproject.toml:$group" "$@" \
-        --output-file "requirements/$group.txt"
+    file=requirements/$1.txt
+    group=$2
+    shift 2
+    echo "Choosing versions for $file"
+    mkdir -p "$(dirname "$file")"
+    "$tools/bin/uv" pip compile --quiet --python-version 3.11 --generate-hashes \
+        --no-emit-index-url --no-annotate --no-header --group "pyproject.toml:$group" "$@" --output-file "$file"
 }
 
-compile dev
-# Those who test, who run it locally and who build images have the same versions.
-compile run --constraint requirements/dev.txt
-compile service --constraint requirements/dev.txt
+compile dev dev --universal "$@"
+# Those who test, who run it and who pack it have the same versions.
+compile run run --universal --constraint requirements/dev.txt
+# Where functions run there is one platform. So the files have no conditions, which pip would judge by its own Python.
+for group in auth upload convert notify download sweep health; do
+    compile "functions/$group" "$group" --python-platform x86_64-manylinux_2_28 --constraint requirements/dev.txt
+done
+for group in gateway host triggers setup; do
+    compile "infra/$group" "$group" --python-platform x86_64-manylinux_2_28 --constraint requirements/dev.txt
+done

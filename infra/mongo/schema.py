@@ -32,6 +32,13 @@ CONVERSIONS = (
     ),
     # How much a person has stored. The sizes are in the index, so that no document is read.
     IndexModel([("owner.id", ASCENDING), ("video.bytes", ASCENDING), ("mp3.bytes", ASCENDING)], name="stored_by_owner"),
+    # One conversion for each origin, whoever else adds one.
+    IndexModel(
+        [("origin", ASCENDING)],
+        name="created_once",
+        unique=True,
+        partialFilterExpression={"origin": {"$exists": True}},
+    ),
 )
 
 UPLOADS = (
@@ -50,6 +57,11 @@ UPLOADS = (
     IndexModel([("expires_at", ASCENDING)], name="expiring"),
 )
 
+IDEMPOTENCY_KEYS = (
+    # MongoDB deletes each when its time has come.
+    IndexModel([("expires_at", ASCENDING)], name="expiring", expireAfterSeconds=0),
+)
+
 # The two that the GridFS specification asks for, by the names that drivers give them:
 # https://github.com/mongodb/specifications/blob/master/source/gridfs/gridfs-spec.md#indexes
 FILES = IndexModel([("filename", ASCENDING), ("uploadDate", ASCENDING)])
@@ -63,6 +75,7 @@ def ensure_indexes(database: Database[Document]) -> None:
     with pymongo.timeout(BUILD_S):
         database.conversions.create_indexes(list(CONVERSIONS))
         database.uploads.create_indexes(list(UPLOADS))
+        database.idempotency_keys.create_indexes(list(IDEMPOTENCY_KEYS))
         for bucket in BUCKETS:
             database[bucket].files.create_indexes([FILES])
             database[bucket].chunks.create_indexes([CHUNKS])

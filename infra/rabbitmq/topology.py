@@ -10,7 +10,7 @@ import pika.exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 
 from functions.shared.rabbit import connect_rabbit
-from functions.shared.rabbit_events import EXCHANGE
+from functions.shared.rabbit_events import CONVERSION_QUEUE, EXCHANGE, NOTIFICATION_QUEUE
 
 # After so many deliveries that were not acknowledged, a message goes to the dead letters.
 DELIVERY_LIMIT = 20
@@ -50,8 +50,8 @@ class Queue:
         }
 
 
-CONVERSIONS = Queue("video_conversion_queue", ("video.uploaded",))
-NOTIFICATIONS = Queue("conversion_notification_queue", ("conversion.*",))
+CONVERSIONS = Queue(CONVERSION_QUEUE, ("video.uploaded",))
+NOTIFICATIONS = Queue(NOTIFICATION_QUEUE, ("conversion.*",))
 QUEUES = (CONVERSIONS, NOTIFICATIONS)
 
 DEAD_LETTER_ARGUMENTS: dict[str, str | int] = {

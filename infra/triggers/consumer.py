@@ -20,7 +20,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from functions.shared.rabbit import connect_rabbit
 from functions.shared.rmq import MalformedMessage, events_in
-from infra.invoke import EventTooLarge, FunctionFailed, Functions
+from infra.invoke import AnswerLost, EventTooLarge, FunctionFailed, Functions, FunctionUnavailable
 from infra.rabbitmq.topology import TopologyConflict
 from infra.template import QueueTrigger
 from infra.triggers.backoff import Backoff
@@ -32,6 +32,7 @@ _POLL_S = 0.2
 
 class _Outcome(Enum):
     DONE = auto()
+    LATER = auto()
     AGAIN = auto()
     NEVER = auto()
 
@@ -52,9 +53,10 @@ class Consumer:
     """Takes one message at a time from a queue: acks it when the function returns, rejects it when it raises.
 
     A rejected message goes back to the queue after a pause, which grows while nothing succeeds: an outage must
-    not use up the delivery limit in a second. A message that the function calls malformed goes to the dead
-    letters at once. When the connection is lost in mid-call, the call goes on to its end; its message is
-    delivered again, and functions bear that.
+    not use up the delivery limit in a second. While the function is unavailable, the message is kept and the call made
+    again, also after pauses: a message that no function has seen must never become a dead letter. A message that the
+    function calls malformed goes to the dead letters at once. When the connection is lost in mid-call, the call goes
+    on to its end; its message is delivered again, and functions bear that.
     """
 
     def __init__(
@@ -129,7 +131,11 @@ class Consumer:
             "redelivered": method.redelivered,
             **_conversion_id(event),
         }
-        delivery = _Delivery(channel, method.delivery_tag, event, log_keys)
+        self._begin(_Delivery(channel, method.delivery_tag, event, log_keys))
+
+    def _begin(self, delivery: _Delivery) -> None:
+        if self._stopping.is_set():
+            return  # as above
         self._call = threading.Thread(target=self._work, args=(delivery,), name=f"{self.name}: call", daemon=True)
         self._call.start()
 
@@ -146,10 +152,16 @@ class Consumer:
         try:
             self._functions.invoke(self._trigger.function, delivery.event)
         except Exception as error:
-            hopeless = _is_hopeless(error)
-            message = "message failed, goes to the dead letters" if hopeless else "message failed, comes again"
-            self._logger.exception(message, extra=delivery.log_keys | {"ms": _ms_since(started)})
-            return _Outcome.NEVER if hopeless else _Outcome.AGAIN
+            outcome = _outcome_of(error)
+            extra = delivery.log_keys | {"ms": _ms_since(started)}
+            if outcome is _Outcome.LATER:
+                # Nothing is wrong with the message, and it may be so for hours.
+                self._logger.warning("function unavailable, message waits", extra=extra | {"reason": str(error)})
+            elif outcome is _Outcome.NEVER:
+                self._logger.exception("message failed, goes to the dead letters", extra=extra)
+            else:
+                self._logger.exception("message failed, comes again", extra=extra)
+            return outcome
         self._logger.info("message done", extra=delivery.log_keys | {"ms": _ms_since(started)})
         return _Outcome.DONE
 
@@ -161,6 +173,11 @@ class Consumer:
             _if_open(channel, partial(channel.basic_ack, tag))
         elif outcome is _Outcome.NEVER:
             _if_open(channel, partial(channel.basic_reject, tag, requeue=False))
+        elif outcome is _Outcome.LATER:
+            # RabbitMQ would count the delivery if it got the message back.
+            channel.connection.call_later(
+                self._pauses.next_s(), partial(_if_open, channel, partial(self._begin, delivery))
+            )
         else:
             # Until then it is not acknowledged, so nothing else is delivered here. If the process ends before, the
             # message goes back to the queue as well.
@@ -173,15 +190,17 @@ def _ms_since(started: float) -> int:
 
 
 def _if_open(channel: BlockingChannel, settle: Callable[[], None]) -> None:
-    """Settle a delivery, unless its channel is gone: then the broker delivers the message again."""
+    """Settle a delivery or go on with it, unless its channel is gone: then the broker delivers the message again."""
     if channel.is_open:
         settle()
 
 
-def _is_hopeless(error: Exception) -> bool:
-    if isinstance(error, FunctionFailed):
-        return error.error_type == MalformedMessage.__name__
-    return isinstance(error, EventTooLarge)
+def _outcome_of(error: Exception) -> _Outcome:
+    if isinstance(error, FunctionUnavailable) and not isinstance(error, AnswerLost):
+        return _Outcome.LATER
+    if isinstance(error, FunctionFailed) and error.error_type == MalformedMessage.__name__:
+        return _Outcome.NEVER
+    return _Outcome.NEVER if isinstance(error, EventTooLarge) else _Outcome.AGAIN
 
 
 def _conversion_id(event: dict[str, Any]) -> dict[str, str]:

@@ -114,3 +114,41 @@ def test_what_was_deleted_is_missing_and_owes_nothing(stored, state):
     with pytest.raises(ConversionMissing):
         stored.conversions.delete("c1", NOW)
     assert stored.outbox.owed(EventName.VIDEO_UPLOADED, 10) == []
+
+
+def test_for_one_origin_one_conversion_is_added(stored):
+    """Two functions may work on the same request at once, when one was given up that is only slow."""
+    first = event()
+
+    assert stored.conversions.add_once(conversion("c1"), [first], "$o1") == "c1"
+    assert stored.conversions.add_once(conversion("c1", filename="b.mp4"), [event()], "$o1") == "c1"
+    assert stored.conversions.add_once(conversion("c2"), [event()], "$o1") == "c1"
+
+    assert stored.conversions.added_for("$o1") == "c1"
+    assert stored.conversions.get("c1") == conversion("c1")
+    assert stored.outbox.owed(EventName.VIDEO_UPLOADED, 10) == [first]
+    with pytest.raises(ConversionMissing):
+        stored.conversions.get("c2")
+
+
+def test_origins_know_nothing_of_each_other(stored):
+    """Nor of conversions without one, of which there are many."""
+    stored.conversions.add(conversion("c1"), [])
+    stored.conversions.add(conversion("c2"), [])
+
+    assert stored.conversions.added_for("o3") is None
+    assert stored.conversions.add_once(conversion("c3"), [], "o3") == "c3"
+    assert stored.conversions.add_once(conversion("c4"), [], "o4") == "c4"
+
+
+def test_after_a_deletion_one_more_may_be_added_for_the_origin(stored):
+    """The gateway deletes what it could not announce, and its client tries again. The deleted one stays deleted."""
+    stored.conversions.add_once(conversion("c1"), [], "o1")
+    stored.conversions.delete("c1", NOW)
+
+    assert stored.conversions.added_for("o1") is None
+    stored.conversions.add_once(conversion("c1"), [], "o1")
+    with pytest.raises(ConversionMissing):
+        stored.conversions.get("c1")
+    assert stored.conversions.add_once(conversion("c2"), [], "o1") == "c2"
+    assert stored.conversions.add_once(conversion("c3"), [], "o1") == "c2"

@@ -22,6 +22,7 @@ from functions.shared.mongo_conversions import MongoConversions, MongoOutbox
 from functions.upload.app import create_app
 from functions.upload.deps import Deps, Limits
 from functions.upload.gridfs_slices import GridFSSlices
+from functions.upload.mongo_keys import MongoIdempotencyKeys
 from functions.upload.mongo_uploads import MongoUploads
 from functions.upload.mongo_usage import MongoUsage
 from infra.gateway import calls
@@ -52,6 +53,7 @@ class RealUploads(FakeFunctions):
                 uploads=MongoUploads(database),
                 slices=GridFSSlices(database),
                 usage=MongoUsage(database),
+                keys=MongoIdempotencyKeys(database),
                 events=FakeEvents(),
                 outbox=MongoOutbox(database),
                 limits=Limits(10**9, 10**9, timedelta(hours=1)),
@@ -261,3 +263,61 @@ def test_answers_that_are_lost_do_no_harm(
     assert person.told("PATCH", path, pieces(MOVIE), patch(0, len(MOVIE))).status_code == 204
     assert len(known) == 3
     assert stored(mongo, path) == MOVIE
+
+
+def test_a_long_form_that_comes_again_is_one_conversion(person: Person, mongo: Database[Document]):
+    """The client lost the answer after hours. It sends all again, with other boundaries, and gets that answer."""
+    key = {"Idempotency-Key": "k1"}
+    first = person.told("POST", "/v1/conversions", [BEGIN, *pieces(MOVIE), END], FORM | key)
+    other_form = {"Content-Type": "multipart/form-data; boundary=other"}
+    body = [part.replace(b"--cut", b"--other") for part in (BEGIN, *pieces(MOVIE), END)]
+
+    again = person.told("POST", "/v1/conversions", body, FORM | key | other_form)
+
+    assert (again.status_code, again.headers["idempotent-replayed"]) == (202, "true")
+    assert (again.json(), again.headers["location"]) == (first.json(), first.headers["location"])
+    assert left(mongo) == {"conversions": 1, "uploads": 1, "videos.files": 1, "videos.chunks": 11}
+    assert stored(mongo, first.headers["location"]) == MOVIE
+
+
+def test_another_long_form_with_the_same_key_leaves_nothing(person: Person, mongo: Database[Document]):
+    """It is refused when all of it has come, for only then is it known to be another."""
+    key = {"Idempotency-Key": "k1"}
+    person.told("POST", "/v1/conversions", [BEGIN, *pieces(MOVIE), END], FORM | key)
+    before = left(mongo)
+
+    other = person.told("POST", "/v1/conversions", [BEGIN, *pieces(MOVIE[:-1]), END], FORM | key)
+
+    assert (other.status_code, other.json()["type"]) == (422, "/problems/key-taken")
+    assert left(mongo) == before
+
+
+def test_a_long_creation_that_broke_off_is_found_again_by_its_key(person: Person, mongo: Database[Document]):
+    """Its client never heard where the upload is. Asking again, it hears that and the offset, and goes on there."""
+    headers = patch(0, len(MOVIE)) | {"Upload-Length": str(len(MOVIE)), "Idempotency-Key": "k1"}
+    del headers["Upload-Offset"]
+    came = SLICE_BYTES + 12_345
+    person.send("POST", "/v1/uploads", [*pieces(MOVIE[:came]), GONE], headers)
+
+    again = person.told("POST", "/v1/uploads", pieces(MOVIE), headers)
+
+    assert (again.status_code, again.headers["upload-offset"]) == (201, str(came))
+    path = again.headers["location"]
+    rest = person.told("PATCH", path, pieces(MOVIE[came:]), patch(came, len(MOVIE) - came))
+    assert rest.status_code == 204
+    assert stored(mongo, path) == MOVIE
+    assert left(mongo)["uploads"] == 1
+
+
+def test_a_long_creation_that_was_refused_leaves_nothing_under_its_key(person: Person, mongo: Database[Document]):
+    """It may be corrected."""
+    digest = base64.b64encode(hashlib.sha256(b"other").digest()).decode()
+    headers = patch(0, len(MOVIE)) | {"Upload-Length": str(len(MOVIE)), "Idempotency-Key": "k1"}
+    del headers["Upload-Offset"]
+
+    refused = person.told("POST", "/v1/uploads", pieces(MOVIE), headers | {"Upload-Checksum": f"sha256 {digest}"})
+
+    assert refused.status_code == 460
+    assert left(mongo).keys() <= {"videos.chunks"}
+    made = person.told("POST", "/v1/uploads", pieces(MOVIE), headers)
+    assert (made.status_code, made.headers["upload-offset"]) == (201, str(len(MOVIE)))

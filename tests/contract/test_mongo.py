@@ -23,7 +23,7 @@ from functions.upload.gridfs_slices import GridFSSlices
 from functions.upload.mongo_uploads import MongoUploads
 from tests.conversions import OWNER, VIDEO, conversion
 from tests.fakes.shared import FakeClock, FakeDatabase, FakeEvents, FakeFiles
-from tests.fakes.upload import FakeUploads, FakeUsage
+from tests.fakes.upload import FakeIdempotencyKeys, FakeUploads, FakeUsage
 from tests.tcp_proxy import proxied
 
 # What API Gateway gives a function, less what else it does.
@@ -62,6 +62,7 @@ def test_a_mongodb_that_falls_silent_is_given_up_in_time(mongo, servers):
             uploads=MongoUploads(database),
             slices=GridFSSlices(database),
             usage=FakeUsage(FakeDatabase(), FakeUploads()),
+            keys=FakeIdempotencyKeys(),
             limits=Limits(10**9, 10**9, timedelta(days=1)),
             events=FakeEvents(),
             outbox=MongoOutbox(database),

@@ -33,6 +33,7 @@ def test_no_question_reads_a_whole_collection_and_no_index_is_idle(mongo):
         conversions.add(one, [announce(one.id)] if number == 0 else [])
         MongoUploads(mongo).add(upload(f"c{number}"))
     newest = conversion("c1")
+    assert [conversions.add_once(conversion(name), [], "o1") for name in ("d1", "d2")] == ["d1", "d1"]
     mongo.command("profile", 2)
 
     MongoLibrary(mongo).newest(newest.owner.id, None, 10, None)

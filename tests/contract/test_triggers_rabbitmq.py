@@ -9,8 +9,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pika
 import pika.exceptions
@@ -20,7 +21,7 @@ import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
 from functions.shared.logs import get_logger
-from infra.invoke import FunctionFailed, Functions
+from infra.invoke import AnswerLost, FunctionFailed, Functions, FunctionUnavailable
 from infra.rabbitmq.topology import CONVERSIONS, DELIVERY_LIMIT, QUEUES, declare
 from infra.template import QueueTrigger, load_template
 from infra.triggers.backoff import Backoff
@@ -265,6 +266,58 @@ def test_a_message_that_always_fails_ends_in_the_dead_letters(crew: Crew, queues
     eventually(lambda: calls.done == ["good"])
     assert calls.begun.count("poison") == DELIVERY_LIMIT + 1
     assert queues.take(CONVERSIONS.dead_letters)[0] == "poison"
+
+
+def test_a_message_waits_for_as_long_as_its_function_is_unavailable(crew: Crew, queues: Queues):
+    """A host that is away for an hour is no fault of a message: it must not become a dead letter."""
+
+    def be_away(_: str) -> None:
+        if len(calls.begun) <= DELIVERY_LIMIT + 5:
+            raise FunctionUnavailable("The host is starting.")
+
+    calls = Calls(be_away)
+    queues.publish("m1", "m2")
+
+    crew.consume(calls)
+
+    eventually(lambda: calls.done == ["m1", "m2"], timeout_s=30)
+    assert not any(calls.redelivered)
+    assert queues.ready(CONVERSIONS.dead_letters) == 0
+
+
+def test_a_message_that_waits_for_its_function_goes_back_at_a_stop(crew: Crew, queues: Queues):
+    """Another process may find the function."""
+
+    def be_away(_: str) -> None:
+        raise FunctionUnavailable("The host is starting.")
+
+    calls = Calls(be_away)
+    queues.publish("m1")
+    crew.consume(calls, pause_s=60)
+    eventually(lambda: calls.begun)
+
+    started = time.monotonic()
+    crew.stop()
+
+    assert time.monotonic() - started < 30
+    eventually(lambda: queues.ready() == 1)
+    assert calls.begun == ["m1"]
+
+
+def test_a_message_that_kills_its_function_ends_in_the_dead_letters(crew: Crew, queues: Queues):
+    """A function that was called and gave no answer may have died of the message."""
+
+    def die(message_id: str) -> None:
+        if message_id == "poison":
+            raise AnswerLost("The connection was closed.")
+
+    calls = Calls(die)
+    queues.publish("poison", "good")
+
+    crew.consume(calls)
+
+    eventually(lambda: queues.ready(CONVERSIONS.dead_letters) == 1, timeout_s=30)
+    eventually(lambda: calls.done == ["good"])
 
 
 def test_a_consumer_holds_one_message_at_a_time(crew: Crew, queues: Queues):
@@ -551,6 +604,49 @@ def test_a_function_that_does_not_end_is_left_behind(start, amqp_url: str, queue
     assert code == 0, printed
     assert "still running" in printed
     eventually(lambda: queues.ready() == 1)
+
+
+class Busy(BaseHTTPRequestHandler):
+    """An endpoint whose functions are never available."""
+
+    called: ClassVar[list[str]] = []
+
+    def do_POST(self) -> None:
+        self.called.append(self.path)
+        self.send_error(503)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_functions_that_are_elsewhere_need_no_settings_here(start, amqp_url: str, queues: Queues):
+    """The triggers of an emulator, or of AWS, know the broker and nothing else; while nobody answers, messages wait."""
+    Busy.called.clear()
+    queues.publish("m1")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Busy) as busy:
+        threading.Thread(target=busy.serve_forever).start()
+        endpoints = f"*=http://127.0.0.1:{busy.server_port}"
+        process = start(AMQP_URL=amqp_url, FUNCTION_ENDPOINTS=endpoints, FUNCTION_PREFIX="v-", CONVERT_WORKERS="1")
+        eventually(lambda: Busy.called.count("/2015-03-31/functions/v-ConvertFunction/invocations") == 2)
+
+        process.signal(signal.SIGTERM)
+        code, printed = process.end()
+        busy.shutdown()
+
+    assert code == 0, printed
+    assert "function unavailable, message waits" in printed
+    assert not process.has("begun")
+    eventually(lambda: queues.ready() == 1)
+
+
+def test_an_endpoint_that_cannot_be_read_is_named(start, amqp_url: str):
+    process = start(AMQP_URL=amqp_url, FOLDER="here", FUNCTION_ENDPOINTS="Convert=http://host:9000")
+
+    code, printed = process.end()
+
+    assert code == 1
+    assert "FUNCTION_ENDPOINTS" in printed
+    assert "'Convert'" in printed
 
 
 def test_a_second_signal_ends_the_process_at_once(start, amqp_url: str, queues: Queues):

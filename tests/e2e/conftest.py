@@ -9,11 +9,8 @@ from pymongo.database import Database
 
 from functions.shared.mongo import Document, connect_mongo
 from infra.local.stack import RunningStack, running_stack
-from tests.e2e.tus import MIB, Tus, new_person
 from tests.e2e.tus_js_client import TusJs
-
-MAX_UPLOAD_BYTES = 64 * MIB
-QUOTA_BYTES = 1024 * MIB
+from tests.tus import MAX_UPLOAD_BYTES, QUOTA_BYTES, Tus, new_person
 
 
 @pytest.fixture(scope="package")

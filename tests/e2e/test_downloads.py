@@ -17,8 +17,8 @@ from functions.shared.conversions import Owner
 from functions.shared.mongo import Document
 from infra.local.stack import RunningStack
 from tests.e2e.test_upload_faults import Faults
-from tests.e2e.tus import MIB, Tus, noise, until
 from tests.stored_mp3s import store_mp3
+from tests.tus import MIB, Tus, noise, until
 
 CONTENT = noise(24 * MIB + 7)
 SLOWLY = ["--limit-rate", "4M"]
@@ -118,72 +118,12 @@ def test_a_range_goes_on_only_with_the_file_that_was_begun(mp3: Mp3) -> None:
         assert (whole.status_code, whole.content) == (200, CONTENT)
 
 
-def test_what_the_client_has_is_not_sent_again(mp3: Mp3) -> None:
-    for condition in ({"If_None_Match": mp3.etag}, {"If_Modified_Since": mp3.last_modified}):
-        answer = mp3.ask(**condition)
-        assert (answer.status_code, answer.content) == (304, b"")
-        assert answer.headers["etag"] == mp3.etag
-
-
-def test_a_condition_that_does_not_hold_is_a_412(mp3: Mp3) -> None:
-    for condition in ({"If_Match": '"another"'}, {"If_Unmodified_Since": "Thu, 01 Jan 1970 00:00:00 GMT"}):
-        answer = mp3.ask(Range="bytes=5000000-", **condition)
-        assert (answer.status_code, answer.json()["type"]) == (412, "/problems/precondition-failed")
-
-
-@pytest.mark.parametrize("value", [f"bytes={len(CONTENT)}-", "bytes=99999999999999999999-", "bytes=-0"])
-def test_a_range_past_the_end_is_a_416_with_the_length(mp3: Mp3, value: str) -> None:
-    """With it `curl -C -` sees that it has all."""
-    answer = mp3.ask(Range=value)
-
-    assert (answer.status_code, answer.json()["type"]) == (416, "/problems/range-not-satisfiable")
-    assert answer.headers["content-range"] == f"bytes */{len(CONTENT)}"
-
-
 @pytest.mark.parametrize("count", [2, 1000])
 def test_several_ranges_get_the_whole_once(mp3: Mp3, count: int) -> None:
     """A thousand ranges must not be a thousand times the work."""
     answer = mp3.ask(Range="bytes=" + ",".join(f"{number}-" for number in range(count)))
 
     assert (answer.status_code, answer.content) == (200, CONTENT)
-
-
-def test_anothers_mp3_is_answered_like_one_that_is_missing(mp3: Mp3, stranger: Tus) -> None:
-    """For every verb, or an id would tell whether it exists."""
-    headers = {"Authorization": f"Bearer {stranger.token}"}
-    for method, path in [
-        ("GET", ""),
-        ("DELETE", ""),
-        ("POST", "/retry"),
-        ("POST", "/link"),
-        ("GET", "/mp3"),
-        ("HEAD", "/mp3"),
-    ]:
-        anothers, missing, malformed = (
-            httpx.request(method, mp3.url.replace(mp3.conversion_id, each).removesuffix("/mp3") + path, headers=headers)
-            for each in (mp3.conversion_id, "0" * 32, "..%2F..%2Fetc%2Fpasswd")
-        )
-        assert anothers.status_code == missing.status_code == malformed.status_code == 404, (method, path)
-        assert anothers.content == missing.content == malformed.content
-
-    assert mp3.ask("HEAD").status_code == 200
-
-
-def test_a_link_that_was_tampered_with_is_a_403(mp3: Mp3, database: Database[Document], tus: Tus) -> None:
-    """Also one that is put together from two good ones."""
-    me = tus.person.me()
-    other = tus.person.link(store_mp3(database, Owner(me.id, me.email), [b"other"]), ttl_s=3600).url
-    tokens = [link.rpartition("/")[2] for link in (mp3.link, other)]
-    (mine, theirs), url = [token.split(".") for token in tokens], mp3.link.rpartition("/")[0]
-    swapped = [".".join([*mine[:place], *theirs[place:]]) for place in range(1, len(mine))]
-    swapped = [token for token in swapped if token not in tokens]
-
-    assert swapped
-    for token in (*swapped, tokens[0][:-1], f"{tokens[0]}=", f"A{tokens[0]}"):
-        for method in ("GET", "HEAD"):
-            answer = httpx.request(method, f"{url}/{token}")
-            assert answer.status_code == 403
-            assert method == "HEAD" or answer.json()["type"] == "/problems/invalid-link"
 
 
 @pytest.fixture

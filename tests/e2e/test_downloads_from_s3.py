@@ -16,10 +16,10 @@ from functions.shared.conversions import Owner
 from functions.shared.mongo import Document
 from infra.local.processes import free_port
 from infra.local.servers import ServerUrls
-from tests.e2e.tus import MIB, noise
 from tests.gateway_process import GatewayProcess, running_gateway
 from tests.ministack import REGION, running_ministack, use_aws
 from tests.stored_mp3s import store_mp3
+from tests.tus import MIB, noise
 from video2mp3 import Client
 
 if TYPE_CHECKING:

@@ -10,9 +10,8 @@ import pytest
 from pymongo.database import Database
 
 from functions.shared.mongo import Document
-from tests.e2e.conftest import MAX_UPLOAD_BYTES
-from tests.e2e.tus import MIB, Answer, Tus, noise, sha256, stored, until
 from tests.media import Media
+from tests.tus import MAX_UPLOAD_BYTES, MIB, Answer, Tus, noise, sha256, stored, until
 from video2mp3 import State
 
 CONVERSIONS = "/v1/conversions"

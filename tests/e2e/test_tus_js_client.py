@@ -7,10 +7,10 @@ import pytest
 from pymongo.database import Database
 
 from functions.shared.mongo import Document
-from tests.e2e.tus import MIB, Tus, noise, sha256, stored, until, upload_id
 from tests.e2e.tus_js_client import TusJs
 from tests.media import Media
 from tests.tcp_proxy import proxied
+from tests.tus import MIB, Tus, noise, sha256, stored, until, upload_id
 from video2mp3 import ApiError, State
 
 CONTENT = noise(16 * MIB + 3)

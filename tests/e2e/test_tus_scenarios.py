@@ -1,7 +1,7 @@
-"""What happens to uploads on real connections, which break, and between people, who are not all friends."""
+"""What happens to uploads on real connections, which break, and to bodies longer than a function can take."""
 
 import random
-import threading
+import re
 from collections.abc import Iterator
 from functools import partial
 
@@ -9,71 +9,23 @@ import pytest
 from pymongo.database import Database
 
 from functions.shared.mongo import Document
-from tests.e2e.conftest import MAX_UPLOAD_BYTES
-from tests.e2e.tus import (
+from tests.tus import (
     BYTES,
+    MAX_UPLOAD_BYTES,
     MIB,
     UPLOADS,
     Answer,
     Headers,
     Tus,
     checksum,
-    metadata,
     noise,
     sha256,
     stored,
     until,
     upload_id,
 )
-from tests.media import Media
-from video2mp3 import State
 
 HELLO = b"hello world"
-
-
-def test_a_video_that_comes_in_pieces_becomes_an_mp3(tus: Tus, database: Database[Document], media: Media) -> None:
-    """The main job, the resumable way."""
-    video = media.video("mp4 moov last").read_bytes()
-    path = tus.create(len(video), metadata({"filename": "a walk.mp4"}))
-    third = len(video) // 3
-
-    assert tus.patch(path, 0, video[:third]).offset == third
-    assert tus.offset(path) == third
-    last = tus.patch(path, third, video[third:])
-
-    assert (last.status, last.offset) == (204, len(video))
-    assert last.header("Content-Location") == f"/v1/conversions/{upload_id(path)}"
-    done = tus.person.wait(upload_id(path), timeout_s=60)
-    assert (done.state, done.filename) == (State.COMPLETED, "a walk.mp4")
-    assert (done.video.bytes, done.video.sha256) == (len(video), sha256(video))
-    assert stored(database, path) == video
-
-
-def test_what_is_no_video_is_taken_and_then_said_to_be_none(tus: Tus) -> None:
-    """Only the last byte makes it whole; the e-mail then says why there is no MP3."""
-    path = tus.store(b"<!doctype html><html><body>" + b"x" * 10_000, metadata({"filename": "page.mp4"}))
-
-    done = tus.person.wait(upload_id(path), timeout_s=60)
-
-    assert done.state == State.FAILED
-    assert done.error is not None
-    assert done.error.type == "unsupported-media"
-
-
-def test_an_upload_resumes_again_and_again_at_any_offset(tus: Tus, database: Database[Document]) -> None:
-    """The chunks in storage are of 1 MiB; nobody's connection breaks there."""
-    content = noise(7 * MIB + 123)
-    path = tus.create(len(content))
-
-    for end in (1, 2, MIB - 1, MIB, MIB + 1, 3 * MIB + 5, 3 * MIB + 6, 5 * MIB, 7 * MIB + 122, len(content)):
-        offset = tus.offset(path)
-        assert tus.patch(path, offset, content[offset:end]).offset == end
-
-    assert sha256(stored(database, path)) == sha256(content)
-    assert {chunk["n"]: len(chunk["data"]) for chunk in database.videos.chunks.find({"files_id": upload_id(path)})} == {
-        **dict.fromkeys(range(7), MIB),
-        7: 123,
-    }
 
 
 @pytest.mark.parametrize("sent", [5, 100_003, MIB + 7, 6 * MIB + 11])
@@ -198,27 +150,6 @@ def test_two_patches_at_once_are_one_patch(tus: Tus, database: Database[Document
     assert sha256(stored(database, path)) == sha256(content)
 
 
-def test_of_many_patches_at_once_one_writes(tus: Tus, database: Database[Document]) -> None:
-    """A client that is impatient, or a person with two windows."""
-    content = noise(MIB + 1)
-    path = tus.create(len(content))
-    answers: list[Answer] = []
-
-    def send() -> None:
-        answers.append(tus.patch(path, 0, content))
-
-    threads = [threading.Thread(target=send) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    statuses = sorted(answer.status for answer in answers)
-    assert statuses[0] == 204
-    assert set(statuses[1:]) <= {409, 423}
-    assert stored(database, path) == content
-
-
 def test_an_upload_can_be_terminated_while_its_bytes_come(tus: Tus, database: Database[Document]) -> None:
     """The person presses cancel. Whichever request wins, nothing is left in the end."""
     content = noise(9 * MIB)
@@ -287,54 +218,6 @@ def test_a_body_that_grows_too_large_is_cut_off(tus: Tus) -> None:
     assert tus.ask("DELETE", path).status == 204
 
 
-def test_another_persons_upload_is_not_there(tus: Tus, stranger: Tus) -> None:
-    """Not "forbidden": even that it exists is nobody's business. It stays as it was."""
-    unfinished = tus.create(len(HELLO), metadata({"filename": "secret.mp4"}))
-    tus.patch(unfinished, 0, HELLO[:5])
-    finished = tus.store(HELLO)
-    missing = f"{UPLOADS}/{'0' * 32}"
-
-    for path in (unfinished, finished):
-        for method, headers in verbs().items():
-            theirs, nobodys = (stranger.ask(method.split()[0], each, headers) for each in (path, missing))
-            assert (theirs.status, theirs.body) == (nobodys.status, nobodys.body), method
-            assert theirs.status == 404, method
-            assert visible(theirs) == visible(nobodys)
-
-    assert tus.offset(unfinished) == 5
-    assert tus.offset(finished) == len(HELLO)
-
-
-def verbs() -> dict[str, Headers]:
-    patch = {"Upload-Offset": "5", "Content-Type": BYTES}
-    return {
-        "HEAD": {},
-        "PATCH": patch,
-        "DELETE": {},
-        "POST that means PATCH": {"X-HTTP-Method-Override": "PATCH", **patch},
-        "POST that means HEAD": {"X-HTTP-Method-Override": "HEAD"},
-        "POST that means DELETE": {"X-HTTP-Method-Override": "DELETE"},
-    }
-
-
-def visible(answer: Answer) -> set[str]:
-    return {name.lower() for name in answer.headers}
-
-
-@pytest.mark.parametrize("method", ["POST", "HEAD", "PATCH", "DELETE"])
-@pytest.mark.parametrize("authorization", [None, "Bearer nonsense", "Basic YTpi"])
-def test_without_a_login_there_is_nothing(tus: Tus, method: str, authorization: str | None) -> None:
-    """Every request is authorised, not only the first: the address of an upload is no secret."""
-    path = UPLOADS if method == "POST" else tus.create(11)
-    headers = {"Authorization": authorization, "Upload-Offset": "0", "Upload-Length": "11", "Content-Type": BYTES}
-
-    answer = tus.ask(method, path, headers, HELLO if method in {"POST", "PATCH"} else b"")
-
-    assert answer.status == 401
-    if method != "POST":
-        assert tus.offset(path) == 0
-
-
 @pytest.mark.parametrize(
     "name",
     [
@@ -374,3 +257,67 @@ def resumed(tus: Tus, path: str, offset: int, content: bytes, headers: Headers |
     """Send the rest, unless the broken request is still at it."""
     answer = tus.patch(path, offset, content[offset:], headers)
     return None if answer.status == 423 else answer
+
+
+def test_a_long_post_may_mean_patch(tus: Tus) -> None:
+    """X-HTTP-Method-Override: also when the body is too long for one call of a function."""
+    content = noise(9_000_001)
+    path = tus.create(len(content))
+    headers = {"X-HTTP-Method-Override": "PATCH", "Upload-Offset": "0", "Content-Type": BYTES}
+
+    answer = tus.ask("POST", path, headers, content)
+
+    assert (answer.status, answer.offset) == (204, len(content))
+
+
+def test_a_method_that_tus_does_not_have_is_refused(tus: Tus) -> None:
+    """Requests: and the answer names those that there are (RFC 9110, section 15.5.6)."""
+    answer = tus.ask("PUT", tus.create(100))
+
+    assert answer.status == 405
+    assert {"HEAD", "PATCH", "DELETE"} <= set(re.split(r",\s*", answer.header("Allow") or ""))
+
+
+def test_many_bytes_may_come_with_the_creation(tus: Tus, database: Database[Document]) -> None:
+    """Creation With Upload: more than one call of a function can carry."""
+    content = noise(9_000_001)
+
+    answer = tus.ask("POST", UPLOADS, {"Upload-Length": str(len(content)), "Content-Type": BYTES}, content)
+
+    assert (answer.status, answer.offset) == (201, len(content))
+    assert sha256(stored(database, tus.path_of(answer))) == sha256(content)
+
+
+@pytest.mark.parametrize("algorithm", ["sha1", "sha256"])
+def test_many_bytes_with_another_checksum_are_discarded_too(
+    tus: Tus, database: Database[Document], algorithm: str
+) -> None:
+    """Checksum: it is about the whole body, which may be known only many calls of a function later."""
+    content = noise(9 * MIB + 17)
+    path = tus.create(len(content) + 4)
+    tus.patch(path, 0, HELLO[:4])
+
+    wrong = tus.patch(path, 4, content, checksum(algorithm, content[:-1]))
+    assert wrong.status == 460
+    assert tus.offset(path) == 4
+    right = tus.patch(path, 4, content, checksum(algorithm, content))
+
+    assert (right.status, right.offset) == (204, len(content) + 4)
+    assert sha256(stored(database, path)) == sha256(HELLO[:4] + content)
+
+
+@pytest.mark.parametrize("lengths", [["5", "5"], ["5", "6"]])
+def test_a_length_that_is_sent_twice_is_refused(tus: Tus, lengths: list[str]) -> None:
+    """Upload-Length: two readers must not understand two things."""
+    answer = tus.ask("POST", UPLOADS, {"Upload-Length": lengths})
+
+    assert answer.status == 400
+    assert answer.header("Location") is None
+
+
+def test_an_offset_that_is_sent_twice_is_refused(tus: Tus) -> None:
+    """Upload-Offset: the same, even if it says the same twice."""
+    path = tus.create(len(HELLO))
+
+    assert tus.patch(path, 0, HELLO, {"Upload-Offset": ["0", "0"]}).status == 400
+    assert tus.offset(path) == 0

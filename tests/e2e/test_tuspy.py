@@ -12,8 +12,8 @@ from tusclient.storage.filestorage import FileStorage
 from tusclient.uploader.uploader import Uploader
 
 from functions.shared.mongo import Document
-from tests.e2e.tus import MIB, Tus, metadata, noise, sha256, stored, upload_id
 from tests.media import Media
+from tests.tus import MIB, Tus, metadata, noise, sha256, stored, upload_id
 from video2mp3 import State
 
 # tuspy opens a file for every request and leaves it to Python to close it.

@@ -12,9 +12,9 @@ from pymongo.database import Database
 from benchmarks.slow_clients import SlowClients
 from functions.shared.mongo import Document
 from infra.local.stack import RunningStack
-from tests.e2e.tus import MIB, Tus, noise, sha256, stored, until
 from tests.e2e.tus_js_client import Story, TusJs
 from tests.tcp_proxy import TcpProxy, proxied
+from tests.tus import MIB, Tus, noise, sha256, stored, until
 
 CONTENT = noise(24 * MIB + 3)
 

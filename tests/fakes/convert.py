@@ -1,14 +1,16 @@
 """Fakes of the ports in functions.convert."""
 
+import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import msgspec
 
 from functions.convert.claims import Claim, ClaimLost
 from functions.convert.encoder import Encoded, Progress
+from functions.convert.hand_off import NotHandedOff
 from functions.convert.mp3 import Mp3Facts
 from functions.convert.video import Video as VideoBytes
 from functions.shared.conversions import ConversionMissing, Failure, Mp3, Quality, State, Video
@@ -97,6 +99,19 @@ class FakeEncoder:
         self.then(on_progress)
         mp3.write(FRAMES)
         return Encoded(TAG, Mp3Facts(2.0, 64_000, 44_100, 2), 2.5)
+
+
+class FakeHandOff:
+    """Keeps what was handed off; while `down` it takes nothing."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[str, dict[str, Any]]] = []
+        self.down = False
+
+    def hand_off(self, function_arn: str, event: Mapping[str, Any]) -> None:
+        if self.down:
+            raise NotHandedOff("Lambda is down.")
+        self.taken.append((function_arn, json.loads(json.dumps(event))))
 
 
 def _change(record: Record, **changes: object) -> None:

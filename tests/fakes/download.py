@@ -7,10 +7,12 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from msgspec.structs import replace
 
 from functions.download.library import Entry, NotFailedState, Position
+from functions.notify.notices import Outcome
 from functions.shared.clock import Clock
 from functions.shared.conversions import Conversion, State
 from functions.shared.events import Event
 from functions.shared.problems import Unavailable
+from tests.fakes.notify import Notice, notice_key
 from tests.fakes.shared import FakeConversions, FakeDatabase
 
 
@@ -49,6 +51,9 @@ class FakeLibrary:
             completed_at=None,
             updated_at=now,
         )
+        if record.untold:
+            record.owed = [event for event in record.owed if event != record.untold]
+            record.extra[notice_key(record.untold)] = Notice("", now, Outcome.OVERTAKEN)
         record.lease_until = record.untold = None
         record.owed += owed
         return record.conversion

@@ -3,7 +3,7 @@
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import anyio
@@ -15,7 +15,6 @@ from functions.shared.logs import get_logger
 from functions.shared.problems import PROBLEMS
 from infra.gateway.__main__ import Settings, create_server
 from infra.gateway.app import Gateway
-from infra.gateway.health import Check, Health
 from infra.gateway.limits import Limits
 from infra.gateway.stored_files import StoredFiles
 from infra.invoke import FunctionFailed
@@ -74,21 +73,20 @@ def make_gateway(
     functions: FakeFunctions,
     *,
     files: Files | None = None,
-    checks: Mapping[str, Check] | None = None,
     template: Template | None = None,
-    check_timeout_s: float = 2,
     limits: Limits | None = None,
+    cors_origin: str = "",
 ) -> Gateway:
     logger = get_logger("gateway")
     return Gateway(
         template or load_template(),
         functions,
         StoredFiles({"mp3s": lambda: files or FakeFiles()}),
-        Health(checks or {}, logger, check_timeout_s),
         limits or Limits(),
         clock=FakeClock(),
         new_id=lambda: REQUEST_ID,
         logger=logger,
+        cors_origin=cors_origin,
     )
 
 
@@ -119,7 +117,7 @@ def served(gateway: Gateway, *, drain_s: int = 5, **limits: Any) -> Iterator[int
 
     `limits` are those of the connections; those of bodies are the gateway's own.
     """
-    settings = Settings(postgres_url="", mongodb_url="", amqp_url="", port=0, drain_s=drain_s, **limits)
+    settings = Settings(mongodb_url="", port=0, drain_s=drain_s, **limits)
     server = create_server(gateway, settings)
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -14,7 +14,7 @@ from tests.fakes.shared import FakeDatabase
 
 
 @dataclass
-class _Notice:
+class Notice:
     claim: str
     held_until: datetime
     outcome: Outcome | None = None
@@ -39,7 +39,7 @@ class FakeNotices:
             if notice and notice.held_until > self._clock():
                 raise NoticeHeld(event.id)
             claim = self._new_id()
-            record.extra[_key(event)] = _Notice(claim, self._clock() + self._lease)
+            record.extra[notice_key(event)] = Notice(claim, self._clock() + self._lease)
             return claim
 
     def settle(self, event: Event, outcome: Outcome) -> None:
@@ -53,12 +53,12 @@ class FakeNotices:
     def release(self, event: Event, claim: str) -> None:
         notice = self._notice(event)
         if notice and notice.claim == claim and not notice.outcome:
-            del self._database.records[event.conversion_id].extra[_key(event)]
+            del self._database.records[event.conversion_id].extra[notice_key(event)]
 
-    def _notice(self, event: Event) -> _Notice | None:
+    def _notice(self, event: Event) -> Notice | None:
         record = self._database.records.get(event.conversion_id)
-        notice = record.extra.get(_key(event)) if record else None
-        return notice if isinstance(notice, _Notice) else None
+        notice = record.extra.get(notice_key(event)) if record else None
+        return notice if isinstance(notice, Notice) else None
 
 
 class FakeMailers:
@@ -75,5 +75,5 @@ class FakeMailers:
         self.sent.append(letter)
 
 
-def _key(event: Event) -> str:
+def notice_key(event: Event) -> str:
     return f"notice {event.id}"

@@ -63,6 +63,15 @@ class FakeConversions:
     def add(self, conversion: Conversion, owed: Sequence[Event]) -> None:
         self._database.records.setdefault(conversion.id, Record(conversion, list(owed)))
 
+    def add_once(self, conversion: Conversion, owed: Sequence[Event], origin: str) -> str:
+        if (there := self.added_for(origin)) is None:
+            self._database.records.setdefault(conversion.id, Record(conversion, list(owed), extra={"origin": origin}))
+        return there or conversion.id
+
+    def added_for(self, origin: str) -> str | None:
+        records = self._database.records.items()
+        return next((conversion_id for conversion_id, each in records if each.extra.get("origin") == origin), None)
+
     def get(self, conversion_id: str) -> Conversion:
         return self._database.live(conversion_id).conversion
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from functions.shared.clock import Clock, utc_now
 from functions.shared.files import CHUNK_BYTES, FileDamaged
+from functions.upload.keys import LEASE, REMEMBERED, Begun, KeptAnswer, KeyClaim, KeyHeld, KeyTaken
 from functions.upload.uploads import (
     Held,
     HoldLost,
@@ -216,6 +217,60 @@ class FakeUsage:
             and (upload.kind is Kind.PARTIAL or not upload.is_whole)
         ]
         return sum(files) + sum(uploads)
+
+
+@dataclass
+class KeyRecord:
+    """What is remembered under a key. `held_until` None means that nobody holds it."""
+
+    claim: KeyClaim
+    fingerprint: str
+    held_until: datetime | None
+    expires_at: datetime
+    answer: KeptAnswer | None = None
+
+
+class FakeIdempotencyKeys:
+    """Keeps keys in memory, in `records`."""
+
+    def __init__(self, clock: Clock = utc_now, *, lease: timedelta = LEASE, remembered: timedelta = REMEMBERED) -> None:
+        self.records: dict[str, KeyRecord] = {}
+        self._clock = clock
+        self._lease = lease
+        self._remembered = remembered
+        self._lock = threading.Lock()
+
+    def claim(self, claim: KeyClaim, fingerprint: str) -> Begun:
+        with self._lock:
+            now = self._clock()
+            record = self.records.get(claim.key)
+            if record is None or record.expires_at <= now:
+                record = KeyRecord(claim, fingerprint, now + self._lease, now + self._remembered)
+                self.records[claim.key] = record
+            if record.fingerprint != fingerprint:
+                raise KeyTaken(claim.key)
+            if record.answer is None and (record.held_until is None or record.held_until <= now):
+                record.claim = record.claim._replace(token=claim.token)
+                record.held_until = now + self._lease
+            if record.answer is None and record.claim.token != claim.token:
+                raise KeyHeld(claim.key)
+            return Begun(record.claim, record.answer)
+
+    def keep(self, claim: KeyClaim, answer: KeptAnswer) -> None:
+        if record := self._held(claim):
+            record.answer = answer
+
+    def release(self, claim: KeyClaim) -> None:
+        if record := self._held(claim):
+            record.held_until = None
+
+    def forget(self, claim: KeyClaim) -> None:
+        if self._held(claim):
+            del self.records[claim.key]
+
+    def _held(self, claim: KeyClaim) -> KeyRecord | None:
+        record = self.records.get(claim.key)
+        return record if record and record.claim == claim else None
 
 
 def _tail(record: UploadRecord) -> bytes:

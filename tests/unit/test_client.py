@@ -1,6 +1,7 @@
 """The client, against a transport that answers as the service does."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -307,6 +308,86 @@ def test_a_long_video_goes_in_slices_and_goes_on_where_it_was(service, long_vide
     assert seen[-1] == (10_040_000, 10_040_000)
 
 
+@pytest.mark.parametrize(
+    "lost", [httpx.ReadTimeout("late"), problem(503, "unavailable"), problem(409, "still-answering")]
+)
+@pytest.mark.parametrize("is_long", [False, True])
+def test_a_creation_whose_answer_was_lost_is_asked_for_again_with_its_key(service, client, request, lost, is_long):
+    """The service knows the key again, so that nothing is created twice. The next upload has another."""
+    path = request.getfixturevalue("long_video" if is_long else "video")
+    route = "POST /v1/uploads" if is_long else "POST /v1/conversions"
+    created = httpx.Response(201, headers={"Location": "/v1/uploads/u1"}, json=conversion_json("c1"))
+    service.on(route, lost, lost, created, created)
+    service.on("PATCH /v1/uploads/u1", httpx.Response(204, headers={"Upload-Offset": "10040000"}))
+    service.on("GET /v1/conversions/u1", httpx.Response(200, json=conversion_json("u1")))
+
+    client.upload(path)
+    client.upload(path)
+
+    asked = [each for each in service.requests if f"{each.method} {each.url.path}" == route]
+    keys = [each.headers["Idempotency-Key"] for each in asked]
+    assert len(keys) == 4
+    assert len(set(keys[:3])) == 1
+    assert keys[3] != keys[0]
+    if not is_long:
+        assert all(b"not really" * 20_000 in each.content for each in asked)
+
+
+@pytest.mark.parametrize("is_long", [False, True])
+def test_a_creation_is_not_asked_for_for_ever(service, client, request, monkeypatch, is_long):
+    clock = iter(range(0, 10**6, 20))
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    service.on("POST /v1/uploads" if is_long else "POST /v1/conversions", httpx.ConnectError("refused"))
+
+    with pytest.raises(Unreachable, match="refused"):
+        client.upload(request.getfixturevalue("long_video" if is_long else "video"))
+
+
+class Behind:
+    """Another transport at a path, and nothing elsewhere. `named` is what its Locations begin with."""
+
+    def __init__(self, path: str, service: Callable[[httpx.Request], httpx.Response], named: str) -> None:
+        self._path = path
+        self._service = service
+        self._named = named
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        assert request.url.host == "service"
+        assert request.url.path.startswith(f"{self._path}/v1/"), request.url
+        path = request.url.path.removeprefix(self._path)
+        response = self._service(
+            httpx.Request(
+                request.method, request.url.copy_with(path=path), headers=request.headers, stream=request.stream
+            )
+        )
+        if location := response.headers.get("Location"):
+            response.headers["Location"] = f"{self._named}{httpx.URL(location).path}"
+        return response
+
+
+@pytest.mark.parametrize(
+    ("base_url", "named"),
+    [
+        ("https://service/prod", "/prod"),
+        ("https://service/prod/", "https://service/prod"),
+        ("https://service/prod", ""),
+    ],
+)
+def test_the_service_may_be_at_a_path_of_its_host(service, long_video, video, tmp_path, *, base_url, named):
+    """On AWS the address ends with the stage. A proxy may hide such a path from the service, and so from Location."""
+    service.on("POST /v1/conversions", httpx.Response(202, json=conversion_json("c1")))
+    service.on("GET /v1/conversions/c1/mp3", httpx.Response(200, content=b"mp3"))
+    tus = TusService(service, httpx.ConnectError("refused"))
+
+    with Client(base_url, transport=httpx.MockTransport(Behind("/prod", tus, named))) as client:
+        client.login("a@example.com", "secret")
+        assert client.upload(video).id == "c1"
+        assert client.upload(long_video).id == "u1"
+        client.save("c1", tmp_path / "x.mp3")
+
+    assert tus.received == long_video.read_bytes()
+
+
 def test_a_long_upload_whose_token_runs_out_goes_on(service, long_video):
     """An access token lasts minutes, an upload hours."""
     service.on("POST /v1/auth/refresh", httpx.Response(200, json=tokens("2")))
@@ -320,7 +401,9 @@ def test_a_long_upload_whose_token_runs_out_goes_on(service, long_video):
     assert service.asked.count("POST /v1/auth/refresh") == 1
 
 
-@pytest.mark.parametrize("headers", [{}, {"Location": "http://[elsewhere/v1/uploads/u1"}])
+@pytest.mark.parametrize(
+    "headers", [{}, {"Location": "http://[elsewhere/v1/uploads/u1"}, {"Location": "/u1"}, {"Location": "/v1/uploads/"}]
+)
 def test_a_creation_that_is_answered_by_something_else_is_told(long_video, headers):
     """Another server may listen at the address."""
     transport = httpx.MockTransport(lambda _: httpx.Response(200, headers=headers))

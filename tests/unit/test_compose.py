@@ -1,43 +1,32 @@
-"""compose.yaml and the image, held against the code. No container runs here, so what can drift apart is compared."""
+"""compose.yaml, held against the code. No container runs here, so what can drift apart is compared."""
 
-import ast
-import importlib
-import importlib.metadata
-import importlib.util
-import inspect
 import re
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from fnmatch import fnmatchcase
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import jsonschema
-import msgspec
 import pytest
 import yaml
 
 import infra.gateway.__main__
+import infra.host.__main__
 import infra.prepare
 import infra.triggers.__main__
 from functions.auth.tokens import parse_keys
 from functions.notify.settings import Settings as NotifySettings
-from functions.shared import logs
 from functions.shared.links import link_keys
 from functions.shared.settings import InvalidSettings, from_env
 from infra.local.supervisor import DEFAULT_PORT
 from infra.settings import check_settings
-from infra.template import TEMPLATE, QueueTrigger, ScheduleTrigger, load_template
+from infra.template import load_template
+from tests.deployment import HOSTED, OURS, ROOT, TRIGGERED, endpoints, image_of, settings_of, variables_of
 
-ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "compose.yaml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, Any] = COMPOSE["services"]
-OURS = ("setup", "gateway", "triggers")
 EXAMPLE = (ROOT / ".env.example").read_text()
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^${}]*))?\}")
@@ -54,7 +43,8 @@ def interpolate(text: object, environ: dict[str, str]) -> str:
 
 def environment(service: str, environ: dict[str, str]) -> dict[str, str]:
     """Return what the processes of a service find in their environment."""
-    return {name: interpolate(value, environ) for name, value in SERVICES[service].get("environment", {}).items()}
+    given = {name: interpolate(value, environ) for name, value in SERVICES[service].get("environment", {}).items()}
+    return {**(image_of(service).env if service in OURS else {}), **given}
 
 
 def container_ports(service: str) -> dict[int, str]:
@@ -68,21 +58,6 @@ def seconds(duration: str) -> int:
     match = re.fullmatch(r"(\d+)s", duration)
     assert match, duration
     return int(match[1])
-
-
-def settings_of(service: str) -> list[type[msgspec.Struct]]:
-    """Return every Struct of settings that a process of ours reads, its functions' included."""
-    template = load_template()
-    called: list[QueueTrigger | ScheduleTrigger] = [*template.queue_triggers, *template.schedule_triggers]
-    process, functions = {
-        "setup": (infra.prepare.Settings, set(template.functions)),
-        "gateway": (infra.gateway.__main__.Settings, {route.function for route in template.routes}),
-        "triggers": (infra.triggers.__main__.Settings, {trigger.function for trigger in called}),
-    }[service]
-    if service == "gateway" and template.authorizer:
-        functions.add(template.authorizer)
-    handlers = [template.functions[name].handler for name in functions]
-    return [process, *(importlib.import_module(handler.rpartition(".")[0]).Settings for handler in handlers)]
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +82,15 @@ SCHEMA = {
     "required": ["name", "services", "volumes"],
     "properties": {
         "name": {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]*$"},
-        "volumes": {"type": "object", "additionalProperties": {"type": ["object", "null"]}},
+        "volumes": {"type": "object", "additionalProperties": {"type": "null"}},
+        "networks": {
+            "type": "object",
+            "additionalProperties": {
+                "type": ["object", "null"],
+                "additionalProperties": False,
+                "properties": {"internal": {"const": True}},
+            },
+        },
         "services": {
             "type": "object",
             "additionalProperties": {
@@ -119,15 +102,17 @@ SCHEMA = {
                     "build": {
                         "type": "object",
                         "additionalProperties": False,
-                        "required": ["context", "dockerfile"],
-                        "properties": {"context": {"type": "string"}, "dockerfile": {"type": "string"}},
+                        "required": ["context", "dockerfile", "target"],
+                        "properties": {key: {"type": "string"} for key in ("context", "dockerfile", "target")},
                     },
                     "pull_policy": {"enum": ["build"]},
                     "command": TEXTS,
                     "environment": {"type": "object", "additionalProperties": {"type": ["string", "number"]}},
                     "ports": TEXTS,
                     "volumes": TEXTS,
+                    "networks": TEXTS,
                     "tmpfs": TEXTS,
+                    "mem_limit": {"type": "string", "pattern": r"^\d+[mg]$"},
                     "profiles": TEXTS,
                     "cap_drop": TEXTS,
                     "security_opt": TEXTS,
@@ -190,7 +175,7 @@ def test_a_server_has_one_version_and_it_is_the_one_we_build_for(service: str):
 def test_no_other_image_is_used():
     """A service that is added is pinned as well."""
     assert set(SERVICES) == {*OURS, *IMAGES}
-    assert {SERVICES[service]["image"] for service in OURS} == {"video2mp3:local"}
+    assert all(SERVICES[service]["image"] == f"video2mp3-{service}:local" for service in OURS)
 
 
 def test_every_port_is_open_to_this_machine_only():
@@ -235,17 +220,17 @@ def test_what_others_wait_for_can_be_waited_for():
         for on, wait in service.get("depends_on", {}).items()
     ]
 
-    assert {on for _, on, _ in waits} == {"setup", "postgres", "mongo", "rabbitmq", "mailpit"}
+    assert {on for _, on, _ in waits} == {"setup", *HOSTED, "postgres", "mongo", "rabbitmq", "mailpit"}
     for _, on, condition in waits:
         if condition == "service_healthy":
-            assert "healthcheck" in SERVICES[on]
+            assert "healthcheck" in SERVICES[on] or image_of(on).health_check
         else:
             assert SERVICES[on]["restart"] == "no"
 
 
 def test_nothing_of_ours_starts_before_setup_has_succeeded():
     """Functions that run on yesterday's tables fail in ways that nobody foresaw."""
-    for service in ("gateway", "triggers"):
+    for service in set(OURS) - {"setup"}:
         assert SERVICES[service]["depends_on"]["setup"] == {"condition": "service_completed_successfully"}
 
 
@@ -262,23 +247,9 @@ def test_only_the_emulator_has_to_be_asked_for():
 
 
 @pytest.mark.parametrize("service", OURS)
-def test_a_command_is_a_module_that_can_be_run(service: str):
-    """A renamed module would be seen only when a container starts."""
-    python, option, module = SERVICES[service]["command"]
-
-    assert (python, option) == ("python", "-m")
-    spec = importlib.util.find_spec(module)
-    assert spec is not None
-    assert spec.submodule_search_locations is None or importlib.util.find_spec(f"{module}.__main__") is not None
-
-
-@pytest.mark.parametrize("service", OURS)
 def test_a_process_is_told_only_what_it_reads(service: str):
     """A variable that is misspelt does nothing; a secret that is not needed can only be lost."""
-    read = {field.name.upper() for struct in settings_of(service) for field in msgspec.structs.fields(struct)}
-    read |= set(re.findall(r'environ\.get\("(\w+)"', inspect.getsource(logs)))
-
-    assert set(SERVICES[service]["environment"]) <= read
+    assert set(SERVICES[service]["environment"]) <= variables_of(service)
 
 
 @pytest.mark.parametrize("service", OURS)
@@ -291,8 +262,55 @@ def test_a_process_is_told_all_that_it_and_its_functions_need(service: str, dote
 
 
 def test_the_converter_holds_no_key_to_anybodys_account():
-    """What ffmpeg reads, strangers send. Whoever gets out of it must find neither token keys nor passwords."""
-    assert {"JWT_KEYS", "POSTGRES_URL"}.isdisjoint(SERVICES["triggers"]["environment"])
+    """What ffmpeg reads, strangers send. Whoever gets out of it must find neither keys nor passwords of people."""
+    assert {"JWT_KEYS", "LINK_KEYS", "POSTGRES_URL", "SMTP_URL"}.isdisjoint(SERVICES["convert"]["environment"])
+
+
+def test_the_converter_reaches_its_two_servers_and_nothing_else():
+    """Nor is there a way out, to where it could send what it was given."""
+    assert SERVICES["convert"]["networks"] == ["data"]
+    assert COMPOSE["networks"]["data"] == {"internal": True}
+    assert {"mongo", "rabbitmq"} == {name for name in IMAGES if "data" in networks(name)}
+
+
+def networks(service: str) -> set[str]:
+    """Return the networks that a service is in."""
+    return set(SERVICES[service].get("networks", ["default"]))
+
+
+def test_every_network_is_declared_and_used():
+    """Compose refuses one that is not declared."""
+    assert set().union(*map(networks, SERVICES)) == set(COMPOSE["networks"])
+
+
+@pytest.mark.parametrize("service", [name for name, service in SERVICES.items() if "ports" in service])
+def test_a_published_port_has_a_network_that_leads_to_it(service: str):
+    """Docker publishes no port of a container whose networks are all internal, and does not say so."""
+    assert [name for name in networks(service) if not COMPOSE["networks"][name]]
+
+
+@pytest.mark.parametrize("service", sorted({*HOSTED, *TRIGGERED, "setup"}))
+def test_only_the_gateway_can_be_called_from_outside(service: str):
+    """A host believes whoever calls it about who is calling."""
+    assert "ports" not in SERVICES[service]
+
+
+def test_the_gateway_calls_each_function_at_its_host():
+    """A function that is not named would run in the gateway, which has neither its packages nor its secrets."""
+    given = dict(endpoint.split("=", 1) for endpoint in environment("gateway", {})["FUNCTION_ENDPOINTS"].split(","))
+
+    assert given == endpoints()
+    assert set(SERVICES["gateway"]["depends_on"]) >= HOSTED
+    for package in HOSTED:
+        assert networks(package) & networks("gateway")
+
+
+@pytest.mark.parametrize("service", sorted(HOSTED))
+def test_a_host_listens_where_it_is_called(service: str):
+    """Docker's other containers do not reach a process that listens to its own container only."""
+    host = from_env(infra.host.__main__.Settings, environment(service, {}))
+
+    assert (host.host, f"http://{service}:{host.port}") == ("0.0.0.0", endpoints()[f"{service.title()}Function"])
 
 
 def test_the_secrets_of_the_example_are_good_ones(dotenv: dict[str, str]):
@@ -334,14 +352,15 @@ def test_the_example_explains_every_variable_and_no_other():
 @pytest.mark.parametrize("service", OURS)
 def test_a_url_leads_to_a_server_that_is_waited_for(service: str):
     """Host, port, and that it is up."""
-    urls = {name: url for name, url in environment(service, {}).items() if "://" in url and name != "PUBLIC_URL"}
+    urls = [url for name, url in environment(service, {}).items() if name.endswith("_URL") and name != "PUBLIC_URL"]
 
     assert urls
-    for url in urls.values():
+    for url in urls:
         parts = urlsplit(url)
         assert parts.hostname is not None
         assert SERVICES[service]["depends_on"][parts.hostname] == {"condition": "service_healthy"}
         assert parts.port in container_ports(parts.hostname)
+        assert networks(service) & networks(parts.hostname)
 
 
 def test_the_urls_have_the_passwords_of_the_servers():
@@ -373,15 +392,13 @@ def test_the_urls_for_the_servers_alone_lead_to_them(name: str):
 def test_the_api_is_where_the_code_expects_it():
     """The same address as with `make run`, so that whatever is written about one holds for the other."""
     gateway = from_env(infra.gateway.__main__.Settings, environment("gateway", {}))
-    exposed = [argument for instruction, argument in DOCKERFILE if instruction == "EXPOSE"]
 
-    assert exposed == [str(gateway.port)]
     assert container_ports("gateway") == {gateway.port: f"127.0.0.1:{DEFAULT_PORT}"}
     # Docker's ports do not reach a process that listens to its own container only.
     assert gateway.host == "0.0.0.0"
 
 
-@pytest.mark.parametrize("service", ["gateway", "triggers"])
+@pytest.mark.parametrize("service", ["download", "notify"])
 def test_links_lead_to_the_api(service: str):
     """They are in e-mails, where nobody can correct them."""
     assert environment(service, {})["PUBLIC_URL"] == "http://127.0.0.1:8080"
@@ -391,14 +408,14 @@ def test_links_lead_to_the_api(service: str):
 
 def test_e_mails_go_to_mailpit_unless_told_otherwise(dotenv: dict[str, str]):
     """What is tried on one machine must not write to strangers."""
-    notify = from_env(NotifySettings, environment("triggers", dotenv))
+    notify = from_env(NotifySettings, environment("notify", dotenv))
 
     assert notify.mail_transport == "smtp"
     assert (notify.smtp_server.host, notify.smtp_server.port) == ("mailpit", 1025)
     assert notify.sender.domain == "localhost"
 
 
-@pytest.mark.parametrize("service", ["gateway", "triggers"])
+@pytest.mark.parametrize("service", sorted(set(OURS) - {"setup"}))
 def test_a_container_may_take_as_long_to_stop_as_its_process_needs(service: str):
     """Docker kills what is not gone by then, in the middle of its work."""
     drain_s = float(environment(service, {})["DRAIN_S"])
@@ -415,203 +432,32 @@ def test_a_process_has_no_more_rights_than_it_needs(service: str):
     assert "privileged" not in ours
 
 
+@pytest.mark.parametrize("service", OURS)
+def test_a_process_cannot_take_all_memory(service: str):
+    """With one that does, Linux ends another."""
+    assert "mem_limit" in SERVICES[service]
+
+
 def test_videos_are_not_kept_in_memory():
     """A tmpfs is memory, and a video can be larger than that."""
-    assert [mount.partition(":")[2] for mount in SERVICES["triggers"]["volumes"]] == ["/tmp"]
-    assert "tmpfs" not in SERVICES["triggers"]
+    assert [mount.partition(":")[2] for mount in SERVICES["convert"]["volumes"]] == ["/tmp"]
+    assert "tmpfs" not in SERVICES["convert"]
 
 
-@pytest.fixture
-def readyz() -> Iterator[HTTPServer]:
-    """A server on a free port that answers /readyz with its attribute `status`."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(server.status if self.path == "/readyz" else 404)  # type: ignore[attr-defined]
-            self.end_headers()
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+# The images
 
 
-@pytest.mark.parametrize(("status", "exit_code"), [(200, 0), (503, 1)])
-def test_the_health_check_says_what_readyz_says(status: int, exit_code: int, readyz: HTTPServer):
-    """A check that cannot fail is none."""
-    readyz.status = status  # type: ignore[attr-defined]
-    cmd, python, option, program = SERVICES["gateway"]["healthcheck"]["test"]
-    assert (cmd, python, option, program.count("8080")) == ("CMD", "python", "-c", 1)
+@pytest.mark.parametrize("service", OURS)
+def test_compose_builds_an_image_from_our_dockerfile(service: str):
+    """One for each process, with what it needs and no more."""
+    build = SERVICES[service]["build"]
 
-    checked = subprocess.run(
-        [sys.executable, option, program.replace("8080", str(readyz.server_port))], timeout=30, check=False
-    )
-
-    assert checked.returncode == exit_code
-
-
-def test_the_health_check_fails_when_nobody_answers(readyz: HTTPServer):
-    """The usual way of not being well."""
-    program = SERVICES["gateway"]["healthcheck"]["test"][3]
-    refused = subprocess.run(
-        [sys.executable, "-c", program.replace("8080", "1")], capture_output=True, timeout=30, check=False
-    )
-
-    assert refused.returncode == 1
-
-
-# The image
-
-
-def _instructions(text: str) -> list[tuple[str, str]]:
-    lines = re.sub(r"\\\n\s*", "", text).splitlines()
-    return [(line.split()[0], line.partition(" ")[2]) for line in lines if line and not line.startswith("#")]
-
-
-DOCKERFILE = _instructions((ROOT / "infra/docker/Dockerfile").read_text())
-STAGES = [number for number, (instruction, _) in enumerate(DOCKERFILE) if instruction == "FROM"]
-IMAGE = DOCKERFILE[STAGES[-1] :]
-COPIED = [
-    argument.split()[:-1]
-    for instruction, argument in DOCKERFILE
-    if instruction == "COPY" and not argument.startswith("--from=")
-]
-
-
-def test_compose_builds_the_image_from_our_dockerfile():
-    """There is one image, and the command says what it does."""
-    for service in OURS:
-        build = SERVICES[service]["build"]
-        assert (ROOT / build["context"] / build["dockerfile"]).is_file()
-        # Otherwise a change of the code is not seen until somebody remembers --build.
-        assert SERVICES[service]["pull_policy"] == "build"
-
-
-def test_the_image_has_the_python_of_lambda():
-    """What works in a container works there."""
-    runtime = re.search(r"Runtime: python(\d+\.\d+)", TEMPLATE.read_text())
-    assert runtime
-
-    bases = {argument.split()[0] for instruction, argument in DOCKERFILE if instruction == "FROM"}
-    assert bases == {f"python:{runtime[1]}-slim-bookworm"}
-
-
-def test_the_image_installs_the_locked_packages_and_checks_them():
-    """A package that is not the one we tested is not let in."""
-    (install,) = [argument for instruction, argument in DOCKERFILE if instruction == "RUN" and "pip " in argument]
-
-    assert {"--require-hashes", "--no-deps", "--only-binary", "service.txt"} <= set(install.split())
-    assert ["requirements/service.txt"] in COPIED
-
-
-def test_the_image_holds_nothing_that_installs_or_builds():
-    """The packages come from the stage before, and pip's traces stay there."""
-    runs = " ".join(argument for instruction, argument in IMAGE if instruction == "RUN")
-
-    assert STAGES[-1] > 0
-    assert not re.search(r"\b(pip|apt|apt-get|gcc|make|curl|wget)\b", runs)
-
-
-def test_the_image_does_not_run_as_root():
-    """Kubernetes can check a number, not a name."""
-    users = [argument for instruction, argument in IMAGE if instruction == "USER"]
-
-    assert len(users) == 1
-    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", users[0])
-
-
-def test_the_image_tries_the_bundled_ffmpeg_as_its_own_user():
-    """Permissions and libraries are seen when it is built, not with the first video."""
-    user = next(number for number, (instruction, _) in enumerate(IMAGE) if instruction == "USER")
-
-    assert any(instruction == "RUN" and "get_ffmpeg_exe" in argument for instruction, argument in IMAGE[user:])
-
-
-def test_the_image_is_a_gateway_unless_told_otherwise():
-    """Both name the same command."""
-    (command,) = [argument for instruction, argument in IMAGE if instruction == "CMD"]
-
-    assert yaml.safe_load(command) == SERVICES["gateway"]["command"]
-
-
-def ignored(path: str) -> bool:
-    """Say whether .dockerignore keeps a path from the builder: the last pattern that fits decides."""
-    parts = path.split("/")
-    beginnings = ["/".join(parts[:length]) for length in range(1, len(parts) + 1)]
-    answer = False
-    for line in (ROOT / ".dockerignore").read_text().splitlines():
-        if line and not line.startswith("#"):
-            pattern = line.removeprefix("!")
-            if any(_fits(beginning, pattern) for beginning in beginnings):
-                answer = not line.startswith("!")
-    return answer
-
-
-def _fits(path: str, pattern: str) -> bool:
-    if pattern.startswith("**/"):
-        return any(fnmatchcase(part, pattern.removeprefix("**/")) for part in path.split("/"))
-    pieces, parts = pattern.split("/"), path.split("/")
-    return len(pieces) == len(parts) and all(map(fnmatchcase, parts, pieces))
-
-
-def test_all_that_the_image_copies_is_there():
-    """A moved file would be seen only when an image is built."""
-    sources = [source for copied in COPIED for source in copied]
-
-    assert sources == ["requirements/service.txt", "template.yaml", "functions", "infra"]
-    for source in sources:
-        assert (ROOT / source).exists()
-        assert not ignored(source)
-
-
-@pytest.mark.parametrize(
-    "path", [".env", ".git/config", ".local/secrets.json", ".venv/bin/python", "functions/auth/__pycache__/app.pyc"]
-)
-def test_secrets_and_leftovers_do_not_reach_the_builder(path: str):
-    """What is sent to it can end up in a layer, and stays there."""
-    assert ignored(path)
-
-
-def _imports(tree: ast.AST) -> Iterator[str]:
-    """Yield the modules that a file imports, without those for the type checker alone."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            continue
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-        yield from _imports(node)
-
-
-def test_the_image_holds_all_that_its_code_imports():
-    """A package that only the tests or `make run` have would be missed when the container starts."""
-    files = [
-        file
-        for folder in ("functions", "infra")
-        for file in (ROOT / folder).rglob("*.py")
-        if not ignored(file.relative_to(ROOT).as_posix())
-    ]
-    modules = {module for file in files for module in _imports(ast.parse(file.read_text()))}
-    ours = {module for module in modules if module.split(".")[0] in {"functions", "infra"}}
-    others = {module.split(".")[0] for module in modules - ours} - sys.stdlib_module_names
-    distributions = importlib.metadata.packages_distributions()
-    locked = set(re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements/service.txt").read_text(), re.MULTILINE))
-
-    assert len(files) > 50
-    assert {"chalice", "pymongo", "uvicorn", "yaml"} <= others
-    assert {name for name in others if locked.isdisjoint(map(_normal, distributions.get(name, [name])))} == set()
-    assert {module for module in ours if ignored(module.replace(".", "/"))} == set()
-
-
-def _normal(distribution: str) -> str:
-    return re.sub(r"[-_.]+", "-", distribution).lower()
+    assert (ROOT / build["context"] / build["dockerfile"]).is_file()
+    assert build["target"] == service
+    # Otherwise a change of the code is not seen until somebody remembers --build.
+    assert SERVICES[service]["pull_policy"] == "build"
+    # What it runs, the image says.
+    assert "command" not in SERVICES[service]
 
 
 def test_setup_names_the_function_that_cannot_run(dotenv: dict[str, str]):

@@ -15,7 +15,7 @@ from functions.shared.links import Links
 from functions.shared.logs import get_logger
 from functions.shared.problems import Unavailable
 from tests.conversions import NOW, OWNER, VIDEO, conversion, event
-from tests.events import body_of, header, http_event, json_of
+from tests.events import REQUEST_ID, body_of, header, http_event, json_of
 from tests.fakes.download import FakeLibrary
 from tests.fakes.shared import FakeClock, FakeDatabase, FakeEvents, FakeFiles, FakeOutbox, Record
 
@@ -303,6 +303,7 @@ def test_an_mp3_is_sent_whole_with_all_that_a_client_needs(shelf):
         "Accept-Ranges": "bytes",
         "Cache-Control": "private, no-cache",
         "X-Content-Type-Options": "nosniff",
+        "X-Request-Id": REQUEST_ID,
     }
 
 

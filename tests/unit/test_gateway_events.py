@@ -90,7 +90,7 @@ def test_an_event_is_the_one_that_api_gateway_makes():
             "httpMethod": "POST",
             "extendedRequestId": "vVTmNza0jVsUnuc=",
             "requestTime": "01/Jan/2026:12:00:00 +0000",
-            "path": "/local/v1/conversions/caf%C3%A9%2F1/retry",
+            "path": "/v1/conversions/caf%C3%A9%2F1/retry",
             "accountId": "000000000000",
             "protocol": "HTTP/1.1",
             "stage": "local",

@@ -1,79 +1,123 @@
-"""/healthz and /readyz."""
+"""/healthz, which the gateway answers by itself, and /readyz, which it asks a function for."""
 
-import asyncio
 import threading
 import time
+from typing import Any
 
-from functions.shared.logs import get_logger
-from infra.gateway.health import Down, Health
-from tests.fakes.gateway import FakeFunctions, make_gateway, send
+import anyio
+import httpx
+import pytest
+
+from infra.gateway.threads import MAX_THREADS
+from infra.invoke import AnswerTooLarge, FunctionFailed, FunctionUnavailable
+from tests.fakes.gateway import LOGIN, OK, FakeFunctions, assert_problem, make_gateway, send
+
+JSON = {"Content-Type": "application/json"}
+READY: dict[str, Any] = {"statusCode": 200, "headers": JSON, "body": '{"status":"ok","checks":{}}'}
+NOT_READY: dict[str, Any] = {**READY, "statusCode": 503, "body": '{"status":"unavailable","checks":{}}'}
 
 
-def test_healthz_is_well_while_every_server_is_down():
-    """It says that this process lives; restarting it would not bring a server back."""
+def test_healthz_says_that_this_process_lives_whatever_functions_do():
+    """Starting the gateway again would not bring a function back."""
+    functions = FakeFunctions(FunctionUnavailable("nobody there"))
 
-    def down() -> None:
-        raise OSError
-
-    answer = send(make_gateway(FakeFunctions(), checks={"postgres": down}), "GET", "/healthz")
+    answer = send(make_gateway(functions), "GET", "/healthz")
 
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+    assert functions.called() == []
 
 
-def test_readyz_says_plainly_what_is_down():
-    """Each server by name, with the driver's own words kept for the log."""
+@pytest.mark.parametrize("said", [READY, NOT_READY])
+def test_readyz_is_what_the_function_says(said: dict[str, Any]):
+    """A 503 with what is down is an answer, too."""
+    functions = FakeFunctions(said)
 
-    def refused() -> None:
-        raise ConnectionRefusedError("10.0.0.7:5432")
+    answer = send(make_gateway(functions), "GET", "/readyz?a=b", headers={"X-Any": "thing"})
 
-    def queue() -> None:
-        raise Down("the queue video_conversion_queue is missing")
+    assert (answer.status_code, answer.text) == (said["statusCode"], said["body"])
+    assert functions.called() == ["HealthFunction"]
+    assert functions.event["queryStringParameters"] is None
+    assert "x-any" not in functions.event["headers"]
 
-    stop = threading.Event()
-    checks = {"postgres": refused, "mongodb": lambda: None, "rabbitmq": queue, "slow": lambda: stop.wait(5)}
+
+def test_head_of_readyz_has_the_status_and_no_body():
+    """Monitoring that sends HEAD must see the same as what sends GET."""
+    answer = send(make_gateway(FakeFunctions(NOT_READY)), "HEAD", "/readyz")
+
+    assert (answer.status_code, answer.content) == (503, b"")
+    assert answer.headers["content-length"] == str(len(NOT_READY["body"]))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        FunctionUnavailable("nobody there"),
+        FunctionFailed("HealthFunction", "ImportError", "no pika"),
+        AnswerTooLarge("much"),
+        {"statusCode": 500, "headers": JSON, "body": "{}"},
+        {"statusCode": 404, "headers": JSON, "body": "{}"},
+        "nonsense",
+    ],
+)
+def test_a_broken_function_is_not_ready(said: Any):
+    """Whoever asks wants to know whether to send people here; why not is in the log."""
+    assert_problem(send(make_gateway(FakeFunctions(said)), "GET", "/readyz"), "unavailable")
+
+
+def test_readyz_is_seen_while_every_thread_is_taken():
+    """A deployment under load would be taken out of service, and the load would go to the others."""
+    let_go = threading.Event()
+    busy = threading.Semaphore(0)
+
+    def answer(event: Any) -> Any:
+        if event["path"] == "/readyz":
+            return READY
+        busy.release()
+        let_go.wait(20)
+        return OK
+
+    gateway = make_gateway(FakeFunctions(answer))
+
+    async def exchange() -> int:
+        transport = httpx.ASGITransport(gateway)
+        async with httpx.AsyncClient(transport=transport, base_url="http://t", timeout=20) as client:
+            async with anyio.create_task_group() as group:
+                for _ in range(MAX_THREADS):
+                    group.start_soon(client.post, LOGIN)
+                while busy._value < MAX_THREADS:
+                    await anyio.sleep(0.01)
+                status = (await client.get("/readyz")).status_code
+                let_go.set()
+            return status
+
     try:
-        answer = send(make_gateway(FakeFunctions(), checks=checks, check_timeout_s=0.1), "GET", "/readyz")
+        assert anyio.run(exchange) == 200
     finally:
-        stop.set()
-
-    assert answer.status_code == 503
-    assert answer.json() == {
-        "status": "unavailable",
-        "checks": {
-            "postgres": "down: does not answer",
-            "mongodb": "ok",
-            "rabbitmq": "down: the queue video_conversion_queue is missing",
-            "slow": "down: no answer within 0.1 s",
-        },
-    }
+        let_go.set()
 
 
-def test_readyz_asks_all_servers_at_the_same_time():
-    """Three servers that hang must not take three times as long."""
-    together = threading.Barrier(3, timeout=2)
+def test_many_who_ask_at_once_share_one_call_and_each_gets_the_answer():
+    """Anybody may ask, and a function that hangs must not take a thread for each who does."""
 
-    def meet() -> None:
-        together.wait()
-
-    checks = dict.fromkeys(("postgres", "mongodb", "rabbitmq"), meet)
-
-    answer = send(make_gateway(FakeFunctions(), checks=checks), "GET", "/readyz")
-
-    assert (answer.status_code, answer.json()["status"]) == (200, "ok")
-
-
-def test_many_who_ask_at_once_share_one_look():
-    """Anybody may ask for /readyz; a connection to each server for each who asks would use them up."""
-    looks = []
-
-    def check() -> None:
-        looks.append(1)
+    def slow(_: Any) -> Any:
         time.sleep(0.2)
+        return READY
 
-    health = Health({"postgres": check}, get_logger("tests"))
+    functions = FakeFunctions(slow)
+    gateway = make_gateway(functions)
 
-    async def ask() -> list[dict[str, str]]:
-        return list(await asyncio.gather(*(health.look() for _ in range(20))))
+    async def ask() -> list[tuple[int, int]]:
+        found: list[tuple[int, int]] = []
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(gateway), base_url="http://t") as client:
 
-    assert asyncio.run(ask()) == [{"postgres": "ok"}] * 20
-    assert len(looks) == 1
+            async def one(method: str) -> None:
+                answer = await client.request(method, "/readyz")
+                found.append((answer.status_code, len(answer.content)))
+
+            async with anyio.create_task_group() as group:
+                for number in range(20):
+                    group.start_soon(one, "HEAD" if number % 2 else "GET")
+        return found
+
+    assert sorted(anyio.run(ask)) == sorted([(200, 0), (200, len(READY["body"]))] * 10)
+    assert functions.called() == ["HealthFunction"]

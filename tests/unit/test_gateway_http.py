@@ -298,17 +298,16 @@ def test_a_server_that_ends_finishes_what_it_began(functions: FakeFunctions):
     assert [answer.status_code for answer in answers] == [200]
 
 
-@pytest.mark.parametrize("missing", ["POSTGRES_URL", "MONGODB_URL", "AMQP_URL"])
-def test_a_missing_setting_is_named(missing: str):
+def test_a_missing_setting_is_named():
     """Not a traceback: whoever starts it must see what to set."""
-    environ = {"POSTGRES_URL": "postgres://x", "MONGODB_URL": "mongodb://x", "AMQP_URL": "amqp://x", missing: ""}
+    environ = {"MONGODB_URL": ""}
 
     ended = subprocess.run(
         [sys.executable, "-m", "infra.gateway"], env=environ, capture_output=True, text=True, timeout=60, check=False
     )
 
     assert ended.returncode == 1
-    assert missing in ended.stderr
+    assert "MONGODB_URL" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

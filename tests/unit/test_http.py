@@ -219,3 +219,30 @@ def test_how_long_json_may_be_is_a_setting(monkeypatch: pytest.MonkeyPatch):
     refused = call(app, "POST", body='{"name": "ab"}')
     assert refused["statusCode"] == 413
     assert "13 bytes" in json_of(refused)["detail"]
+
+
+@pytest.mark.parametrize(
+    ("stage_path", "given", "sent"),
+    [
+        ("", "/things/y", "/things/y"),
+        ("/prod", "/things/y", "/prod/things/y"),
+        ("/video/api", "/things/y", "/video/api/things/y"),
+        ("/prod", "https://copies.example/y", "https://copies.example/y"),
+    ],
+)
+@pytest.mark.parametrize("name", ["Location", "Content-Location"])
+def test_a_path_in_the_answer_is_one_that_the_client_can_ask_for(name: str, stage_path: str, given: str, sent: str):
+    """On AWS the address begins with the stage, and a path without it leads out of the service."""
+    app = app_with(lambda _: Response("", headers={name: given}, status_code=201))
+
+    assert header(call(app, stage_path=stage_path), name) == sent
+
+
+@pytest.mark.parametrize("path", ["/prod/things/x/", "/prod/things/a%2Fb"])
+def test_what_is_odd_in_a_path_does_not_move_the_stage(path: str):
+    """API Gateway leaves a path in its context as the client wrote it."""
+    app = app_with(lambda _: Response("", headers={"Location": "/things/y"}, status_code=201))
+    event = http_event("GET", "/things/{thing}", {"thing": "x"})
+    event["requestContext"]["path"] = path
+
+    assert header(app(event, None), "Location") == "/prod/things/y"

@@ -13,6 +13,7 @@ import yaml
 
 from functions.shared.problems import PROBLEMS
 from infra.gateway.limits import MAX_BODY_BYTES
+from infra.package.deploy.secret_store import SECRETS, parameter
 from infra.rabbitmq.topology import QUEUES
 from infra.template import (
     TEMPLATE,
@@ -37,6 +38,7 @@ SETTINGS = {
     "NotifyFunction": "functions.notify.settings",
     "DownloadFunction": "functions.download.app",
     "SweepFunction": "functions.sweep.app",
+    "HealthFunction": "functions.health.app",
 }
 
 
@@ -61,10 +63,16 @@ def test_every_handler_can_be_imported_and_called(name: str):
 def test_a_function_gets_the_settings_that_it_reads_and_no_others(name: str):
     """A missing one would be seen only at the first call on AWS; a spare one may be a secret too many."""
     fields = msgspec.structs.fields(importlib.import_module(SETTINGS[name]).Settings)
-    given = set(DOCUMENT["Resources"][name]["Properties"]["Environment"]["Variables"])
+    variables = DOCUMENT["Resources"][name]["Properties"]["Environment"]["Variables"]
+    secret = {setting for setting in SECRETS.values() if f'"{_parameter_of(setting)}"' in json.dumps(variables)}
+    given = secret | variables.keys() - {"SECRETS"}
 
     assert {field.name.upper() for field in fields if field.required} <= given
     assert given <= {field.name.upper() for field in fields}
+
+
+def _parameter_of(setting: str) -> str:
+    return parameter(next(purpose for purpose, held in SECRETS.items() if held == setting))
 
 
 def test_everything_but_the_open_routes_is_guarded():
@@ -72,14 +80,18 @@ def test_everything_but_the_open_routes_is_guarded():
     template = load_template()
 
     assert template.authorizer == "AuthorizerFunction"
-    assert {(route.method, route.path) for route in template.routes if not route.guarded} == {
+    # Browsers ask by OPTIONS before they have anything to show.
+    routes = [route for route in template.routes if route.method != "OPTIONS" or route.guarded]
+    assert {(route.method, route.path) for route in routes if not route.guarded} == {
         ("POST", "/v1/auth/register"),
         ("POST", "/v1/auth/login"),
         ("POST", "/v1/auth/refresh"),
         ("GET", "/v1/downloads/{token}"),
         ("HEAD", "/v1/downloads/{token}"),
-        ("OPTIONS", "/v1/uploads"),
-        ("OPTIONS", "/v1/uploads/{upload_id}"),
+        ("GET", "/healthz"),
+        ("HEAD", "/healthz"),
+        ("GET", "/readyz"),
+        ("HEAD", "/readyz"),
     }
 
 

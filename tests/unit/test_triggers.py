@@ -13,11 +13,13 @@ import pytest
 from functions.shared.events import Event, EventName
 from functions.shared.logs import get_logger
 from functions.shared.rmq import events_in
-from infra.invoke import Context, FunctionFailed, InProcessFunctions
-from infra.template import Function, ScheduleTrigger
+from functions.shared.settings import InvalidSettings
+from infra.invocations import Invocations
+from infra.invoke import Context, FunctionFailed, FunctionUnavailable, InProcessFunctions
+from infra.template import Function, ScheduleTrigger, load_template
+from infra.triggers.__main__ import only
 from infra.triggers.backoff import Backoff
 from infra.triggers.delivery import rmq_event
-from infra.triggers.invocations import Invocations
 from infra.triggers.schedule import Schedule
 from tests.fakes.shared import FakeClock
 
@@ -322,6 +324,29 @@ def test_no_call_begins_while_its_process_ends():
 
     invocations.shorten(25)
 
-    with pytest.raises(FunctionFailed):
+    with pytest.raises(FunctionUnavailable):
         invocations.invoke("convert", {"a": 1})
     assert functions.contexts == []
+
+
+@pytest.mark.parametrize(
+    ("packages", "called"),
+    [
+        ([], {"ConvertFunction", "NotifyFunction", "SweepFunction"}),
+        (["convert"], {"ConvertFunction"}),
+        (["notify", "sweep"], {"NotifyFunction", "SweepFunction"}),
+    ],
+)
+def test_only_the_triggers_of_named_packages_run(packages: list[str], called: set[str]):
+    """So each queue has processes of its own, as many as it needs."""
+    template = only(load_template(), packages)
+
+    queues, schedules = template.queue_triggers, template.schedule_triggers
+    assert {queue.function for queue in queues} | {schedule.function for schedule in schedules} == called
+    assert template.functions == load_template().functions
+
+
+def test_a_package_that_nothing_triggers_is_refused_with_those_that_are():
+    """A container that consumes nothing would look well for ever."""
+    with pytest.raises(InvalidSettings, match=r"'auth'.*convert, notify, sweep"):
+        only(load_template(), ["convert", "auth"])

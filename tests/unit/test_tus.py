@@ -8,6 +8,7 @@ from functions.shared.problems import Unavailable
 from functions.upload.deps import Deps
 from functions.upload.finishing import conversion_of
 from functions.upload.metadata import MAX_METADATA_BYTES
+from tests.events import REQUEST_ID
 from tests.fakes.upload import FakeSlices
 from tests.tus_function import BOB, BYTES, LIMITS, TusFunction, encoded, upload_deps
 
@@ -99,6 +100,8 @@ def test_head_says_what_is_known(tus):
         "Upload-Length": str(LENGTH),
         "Upload-Metadata": "name QQ==,empty, key  ",
         "Upload-Expires": "Fri, 02 Jan 2026 12:00:00 GMT",
+        "X-Content-Type-Options": "nosniff",
+        "X-Request-Id": REQUEST_ID,
     }
 
 

@@ -1,0 +1,1 @@
+"""The function health: whether the servers that the other functions need answer."""

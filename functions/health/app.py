@@ -1,0 +1,64 @@
+"""Health over HTTP, for load balancers, monitoring and whoever deploys."""
+
+import logging
+from collections.abc import Callable
+from http import HTTPStatus
+
+import msgspec
+from chalice.app import Response
+
+from functions.health.checks import mongodb_check, postgres_check, rabbitmq_check
+from functions.health.health import Health
+from functions.shared.environment import environment
+from functions.shared.http import JSON, HttpFunction
+from functions.shared.logs import get_logger
+from functions.shared.mongo import connect_mongo
+from functions.shared.once import once
+from functions.shared.rabbit_events import QUEUES
+from functions.shared.settings import from_env
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """Where the servers are."""
+
+    postgres_url: str
+    mongodb_url: str
+    amqp_url: str
+
+
+def connect() -> Health:
+    """Make the checks. Each connects when it is run, so a URL that cannot be used is a server that is down."""
+    settings = from_env(Settings, environment())
+    # What it would say is in the answer, in fewer words.
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
+    checks = {
+        "postgres": postgres_check(settings.postgres_url),
+        "mongodb": mongodb_check(once(lambda: connect_mongo(settings.mongodb_url))),
+        "rabbitmq": rabbitmq_check(settings.amqp_url, QUEUES),
+    }
+    return Health(checks, get_logger("health"))
+
+
+def create_app(health: Callable[[], Health]) -> HttpFunction:
+    """Make the function. `health` is called at each request for readiness."""
+    app = HttpFunction("health")
+
+    @app.route("/healthz", methods=["GET", "HEAD"])
+    def lives() -> Response:
+        return _json({"status": "ok"})
+
+    @app.route("/readyz", methods=["GET", "HEAD"])
+    def is_ready() -> Response:
+        checks = health().look()
+        if all(state == "ok" for state in checks.values()):
+            return _json({"status": "ok", "checks": checks})
+        return _json({"status": "unavailable", "checks": checks}, HTTPStatus.SERVICE_UNAVAILABLE)
+
+    return app
+
+
+def _json(body: object, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    return Response(msgspec.json.encode(body), headers=dict(JSON), status_code=int(status))
+
+
+app = create_app(once(connect))

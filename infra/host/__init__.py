@@ -1,0 +1,1 @@
+"""The functions of one package behind the Lambda Invoke API, for a container."""

@@ -1,0 +1,1 @@
+"""Bring the functions to AWS, or to an emulator of it."""
