@@ -52,10 +52,10 @@ package: setup ## Pack functions for Lambda, all or one: make package FUNCTION=c
 	@exec $(PYTHON_HERE) -m infra.package $(FUNCTION) $(if $(RUNTIME),--runtime "$(RUNTIME)") $(if $(OUTPUT),--output "$(OUTPUT)")
 
 deploy: setup ## Deploy to AWS or to AWS_ENDPOINT_URL, all or one function's code: make deploy STAGE=x [FUNCTION=y]
-	@exec $(PYTHON_HERE) -m infra.package.deploy $(STAGE) $(FUNCTION) $(ARGS)
+	@exec $(PYTHON_HERE) -m infra.package.deploy "$(STAGE)" "$(FUNCTION)" $(ARGS)
 
 lock: ## Pin in requirements/ what pyproject.toml asks for; with UPGRADE=yes choose the newest versions
-	@infra/local/lock.sh $(if $(UPGRADE),--upgrade)
+	@infra/local/lock.sh $(if $(filter yes,$(UPGRADE)),--upgrade)
 
 clean: ## Delete the environment, build results and caches. Data in .local stays
 	@rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -49,7 +49,10 @@ class ChosenFunctions:
 def choose_functions(
     functions: Mapping[str, Function], here: Functions, endpoints: Mapping[str, str], *, prefix: str
 ) -> Functions:
-    """Return functions that are called at their `endpoints`, where names begin with `prefix`, and else `here`."""
+    """Return functions that are called at their `endpoints`, where names begin with `prefix`, and else `here`.
+
+    Raises InvalidSettings.
+    """
     if not endpoints:
         return here
     # It brings boto3, which takes half a second and 20 MB that a process without endpoints can do without.
@@ -77,7 +80,8 @@ def _check_url(name: str, url: str) -> None:
     except ValueError:
         usable = False
     if not usable or parts.username is not None or parts.query or parts.fragment:
-        raise _unusable(f"{name!r} needs a URL like http://host:9000, not {url!r}.")
+        # What is there may hold a password.
+        raise _unusable(f"{name!r} needs a URL like http://host:9000, without a user, a password or a query.")
 
 
 def _unusable(why: str) -> InvalidSettings:

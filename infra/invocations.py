@@ -22,6 +22,12 @@ class Invocations:
         """How many calls are under way."""
         return len(self._running)
 
+    @property
+    def overdue(self) -> int:
+        """How many of them have no time left."""
+        with self._lock:
+            return sum(not context.get_remaining_time_in_millis() for context in self._running)
+
     def invoke(self, function_name: str, event: Any) -> Any:
         """See Functions. Once `shorten` was called, nothing new is begun: every function is unavailable."""
         with self.begun(function_name) as context:

@@ -15,6 +15,8 @@ from infra.template import Function
 
 # What Lambda takes and gives in a synchronous call. https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 MAX_PAYLOAD_BYTES = 6_291_556
+# How it calls an answer that is over that.
+RESPONSE_TOO_LARGE = "Function.ResponseSizeTooLarge"
 
 # The account and region of what has none because it runs here. Real ones come with a real event.
 REGION = "us-east-1"
@@ -160,7 +162,9 @@ def _to_json(value: Any) -> bytes:
 
 def _refuse_other_than_json(value: Any) -> None:
     if isinstance(value, dict):
-        for each in value.values():
+        for key, each in value.items():
+            if not isinstance(key, str | int | float):
+                raise TypeError(f"A {type(key).__name__} is no key in JSON.")
             _refuse_other_than_json(each)
     elif isinstance(value, list | tuple):
         for each in value:

@@ -106,3 +106,11 @@ def variables_of(process: str) -> set[str]:
     """Return the names of all variables that a process reads."""
     read = {field.name.upper() for struct in settings_of(process) for field in msgspec.structs.fields(struct)}
     return read | set(re.findall(r'environ\.get\("(\w+)"', inspect.getsource(logs)))
+
+
+def checked_of(function: str) -> set[str]:
+    """Return the names of the variables of a function that setup can check: those of its own, but for mail."""
+    own = {field.name.upper() for struct in settings_of(function)[1:] for field in msgspec.structs.fields(struct)}
+    http = {field.upper() for field in HttpSettings.__struct_fields__}
+    mail = {"MAIL_TRANSPORT", "MAIL_FROM", "SMTP_URL", "OUTBOX_DIR"}
+    return (own | {"LOG_LEVEL"}) - http - mail

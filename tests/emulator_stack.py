@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from botocore.config import Config
 
 from infra.local.processes import LeashedProcess, Stopping, wait_until_ready
 from infra.local.servers import ServerUrls
@@ -56,9 +57,9 @@ class Emulator:
         """Where AWS is."""
         return self.environ["AWS_ENDPOINT_URL"]
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, config: Config | None = None) -> Any:
         """Return a client of boto3 for it, to be closed."""
-        return _client(service, self.environ)
+        return _client(service, self.environ, config)
 
     def start_triggers(self) -> None:
         """Let messages and the schedule call the functions from now on."""
@@ -136,7 +137,7 @@ def _let_mail_out(environ: Mapping[str, str]) -> None:
     ses.close()
 
 
-def _client(service: str, environ: Mapping[str, str]) -> Any:
+def _client(service: str, environ: Mapping[str, str], config: Config | None = None) -> Any:
     # The stubs know services by their names only.
     make: Any = boto3.client
     return make(
@@ -145,4 +146,5 @@ def _client(service: str, environ: Mapping[str, str]) -> Any:
         region_name=environ["AWS_DEFAULT_REGION"],
         aws_access_key_id=environ["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=environ["AWS_SECRET_ACCESS_KEY"],
+        config=config,
     )

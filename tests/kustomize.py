@@ -44,12 +44,13 @@ def _resource(path: Path) -> list[Object]:
 
 def _generate(generator: Object, objects: list[Object]) -> None:
     data = dict(literal.split("=", 1) for literal in generator["literals"])
-    assert set(generator) <= {"name", "literals", "behavior"}, generator
+    assert set(generator) <= {"name", "literals", "behavior", "options"}, generator
     if generator.get("behavior") == "merge":
         (merged,) = _chosen({"kind": "ConfigMap", "name": generator["name"]}, objects)
         merged["data"] |= data
     else:
-        objects.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": generator["name"]}, "data": data})
+        metadata = {"name": generator["name"], **generator.get("options", {})}
+        objects.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
 
 
 def _chosen(target: Object, objects: list[Object]) -> list[Object]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -55,6 +56,9 @@ def running_ministack(folder: Path) -> Iterator[dict[str, str]]:
         }
     finally:
         process.stop()
+        # Each of its workers has unpacked a function: hundreds of megabytes, if that was convert.
+        for unpacked in folder.glob("ministack-lambda-*"):
+            shutil.rmtree(unpacked)
 
 
 def use_aws(environ: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,10 +113,10 @@ def _fail(claim: Claim, deps: Deps, failure: Failure) -> list[Event]:
 def _make_mp3(claim: Claim, deps: Deps, heartbeat: Heartbeat) -> tuple[Mp3, Video]:
     """Store the MP3 under the claim's file id. Returns what it is, and what is known of the video now."""
     conversion = claim.conversion
-    if claim.attempt > deps.max_attempts:
-        raise AttemptFailed("the worker was lost in every attempt")
     for earlier in range(1, claim.fence):
         deps.mp3s.delete(mp3_file_id(conversion.id, earlier))
+    if claim.attempt > deps.max_attempts:
+        raise AttemptFailed("the worker was lost in every attempt")
     video = StoredVideo(deps.videos, conversion, lambda: heartbeat.beat(0.0))
     # The file has no name, so whatever ends this process, nothing stays on the disk.
     with tempfile.TemporaryFile() as frames:

@@ -23,8 +23,9 @@ CHUNK_SHA256 = "chunk_sha256"
 
 # How many chunks one operation deletes.
 _DELETED_AT_ONCE = 256
-# How many chunks are on their way at once, for all readers together.
-_FETCHED_AT_ONCE = 32
+# How many chunks are on their way at once, for all readers together: as many as a client of MongoDB has connections.
+# With fewer, readers would stand in line before a server that hangs, for longer than one operation may take.
+_FETCHED_AT_ONCE = 100
 
 
 class FileMissing(Exception):

@@ -13,6 +13,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
+from functions.shared.settings import InvalidSettings
 from functions.shared.text import escaped
 
 # What a line of text has in another place, or not at all: the traceback says the exception's name, notes and stack
@@ -53,10 +54,15 @@ class TextFormatter(LambdaPowertoolsFormatter):
 def get_logger(service: str) -> Logger:
     """Return the logger of a function or process, which writes to standard output.
 
-    LOG_LEVEL is its level (default INFO); LOG_FORMAT is `json` (default) or `text`.
+    LOG_LEVEL is its level (default INFO); LOG_FORMAT is `json` (default) or `text`. Raises InvalidSettings.
     """
+    level = os.environ.get("LOG_LEVEL") or "INFO"
+    if level.upper() not in logging.getLevelNamesMapping():
+        raise InvalidSettings(
+            "The environment variable LOG_LEVEL cannot be used: it is DEBUG, INFO, WARNING, ERROR or CRITICAL."
+        )
     formatter = TextFormatter(utc=False) if os.environ.get("LOG_FORMAT") == "text" else None
-    return Logger(service=service, level=os.environ.get("LOG_LEVEL", "INFO"), logger_formatter=formatter, utc=True)
+    return Logger(service=service, level=level, logger_formatter=formatter, utc=True)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 
 # Like https://page.example.org. A star means every page, and nothing means none but those of the API's own origin.
-Origin = Annotated[str, msgspec.Meta(pattern=r"^(\*|https?://[^/\s]+)?$")]
+Origin = Annotated[str, msgspec.Meta(pattern=r"^(\*|https?://[^/\s']+)?$")]
 
 
 def origin_headers(origin: str, *, preflight: bool = False) -> dict[str, str]:

@@ -41,7 +41,8 @@ def events_in(rmq_event: Mapping[str, Any], *names: EventName) -> Iterator[Event
 def _event_of(message: Mapping[str, Any]) -> Event:
     try:
         body = msgspec.json.decode(base64.b64decode(message["data"], validate=True), type=_Body)
-    except (binascii.Error, msgspec.MsgspecError, UnicodeDecodeError) as error:
+    # The last is for what is nested too deeply.
+    except (binascii.Error, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedMessage(f"A message cannot be read: {error}") from error
     message_id = message["basicProperties"].get("messageId")
     if not message_id:

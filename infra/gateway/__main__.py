@@ -99,16 +99,16 @@ def main() -> None:
     # uvicorn sends itself the signal again once it has drained; it then ends here, and well.
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)
-    logger = get_logger("gateway")
-    logging.getLogger("uvicorn").addHandler(logger.registered_handler)
-    logging.getLogger("uvicorn").setLevel(logging.INFO)
-    # /readyz says what pika would say, and in fewer words.
-    logging.getLogger("pika").setLevel(logging.CRITICAL)
     try:
+        logger = get_logger("gateway")
         settings = from_env(Settings, environment())
         gateway = create_gateway(settings, logger)
     except (InvalidSettings, InvalidTemplate) as error:
         sys.exit(f"The gateway cannot start: {error}")
+    logging.getLogger("uvicorn").addHandler(logger.registered_handler)
+    logging.getLogger("uvicorn").setLevel(logging.INFO)
+    # /readyz says what pika would say, and in fewer words.
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
     _allow_files(settings.max_connections + BACKLOG + OTHER_FILES, logger)
     create_server(gateway, settings).run()
 

@@ -69,20 +69,24 @@ class Gateway:
         request = HttpRequest.of(scope, self._new_id(), self._clock())
         exchange = Exchange(request.method, request.id, receive, send, self._downloads)
         try:
-            answer, parts = await self._answer(request, exchange, receive)
-            await exchange.answer(self._complete(answer, request), parts)
+            await self._respond(request, exchange, receive)
         except ClientDisconnect:
             exchange.status = CLIENT_CLOSED_REQUEST
-        except asyncio.CancelledError:
-            if exchange.status:
-                raise
-            # The server is stopping, and has waited for this request for as long as it may.
-            await exchange.answer(self._complete(problem_answer(Unavailable("The service")), request), None)
         except Exception:
             self._logger.exception("the answer was broken off", extra={"request_id": request.id})
             raise
         finally:
             self._log(request, exchange, time.perf_counter() - started)
+
+    async def _respond(self, request: HttpRequest, exchange: Exchange, receive: Receive) -> None:
+        try:
+            answer, parts = await self._answer(request, exchange, receive)
+            await exchange.answer(self._complete(answer, request), parts)
+        except asyncio.CancelledError:
+            if exchange.status:
+                raise
+            # The server is stopping, and has waited for this request for as long as it may.
+            await exchange.answer(self._complete(problem_answer(Unavailable("The service")), request), None)
 
     def _complete(self, answer: Answer, request: HttpRequest) -> Answer:
         return for_origin(in_tus(answer, request.path), self._cors_origin)

@@ -102,7 +102,7 @@ class Exchange:
                         for start in range(0, len(part), PIECE_BYTES):
                             await self._send_body(part[start : start + PIECE_BYTES], more=True)
                             on_taken()
-                await self._send_body(b"", more=False)
+                    await self._send_body(b"", more=False)
                 finished = True
             except ClientDisconnect:
                 pass

@@ -9,6 +9,7 @@ from functions.shared.problems import Problem, Unavailable
 from infra.gateway.answers import Answer
 from infra.gateway.calls import Call, Calls
 from infra.gateway.requests import HttpRequest
+from infra.gateway.threads import look_at
 
 READYZ = "/readyz"
 
@@ -29,6 +30,7 @@ class Readiness:
         """Return the function's answer to GET. Raises Unavailable if it gives none: then nobody knows."""
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask(Call(request, None).instead("GET", READYZ, {})))
+            self._asking.add_done_callback(look_at)
         try:
             answer = await asyncio.shield(self._asking)
         except Problem as problem:

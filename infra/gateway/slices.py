@@ -21,7 +21,7 @@ from infra.gateway.answers import Answer
 from infra.gateway.calls import PATIENCE_S, UNAVAILABLE, Call, Calls
 from infra.gateway.problems import BadAnswer
 from infra.gateway.requests import BODY_SLICE_HEADER
-from infra.gateway.threads import in_thread, slice_in_thread
+from infra.gateway.threads import in_thread, look_at, slice_in_thread
 
 UPLOADS = "/v1/uploads"
 TUS = {"tus-resumable": "1.0.0"}
@@ -149,7 +149,7 @@ class Uploads:
         }
         patience_s = 0 if self._ending else PATIENCE_S
         task = asyncio.create_task(self._calls.make_patiently(call, part, internal, patience_s=patience_s))
-        task.add_done_callback(_look_at)
+        task.add_done_callback(look_at)
         return task
 
     async def _delete(self, call: Call, path: str) -> None:
@@ -195,9 +195,3 @@ def _merged(created: Answer, appended: Answer) -> Answer:
     now = tuple((name, value) for name, value in appended.headers if name.lower() in names)
     before = tuple((name, value) for name, value in created.headers if name.lower() not in names)
     return replace(created, headers=before + now)
-
-
-def _look_at(task: "asyncio.Task[Answer]") -> None:
-    """Look at an exception that nobody else may look at, if the request is cancelled: asyncio would complain of it."""
-    if not task.cancelled():
-        task.exception()

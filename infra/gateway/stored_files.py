@@ -12,7 +12,7 @@ from typing import NamedTuple, Self
 from functions.shared.files import FileDamaged, FileMissing, Files
 from functions.shared.problems import InternalProblem
 from infra.gateway.problems import StorageCorrupt
-from infra.gateway.threads import in_thread
+from infra.gateway.threads import in_thread, look_at
 
 STORED_FILE_HEADER = "X-Stored-File"
 
@@ -48,7 +48,7 @@ class StoredFiles:
         self._buckets = buckets
 
     async def open(self, stored: StoredRange) -> AsyncIterator[bytes]:
-        """Return the bytes in parts of at most 1 MiB, of which two are in memory at a time.
+        """Return the bytes in parts of at most 1 MiB, of which three are in memory: sent, read, on its way.
 
         Raises:
             StorageCorrupt: the file is missing, or damaged at its beginning.
@@ -75,15 +75,9 @@ async def _given_out(part: bytes, parts: Iterator[bytes], length: int) -> AsyncI
     while part:
         # The storage and the client work at the same time.
         ahead = asyncio.create_task(in_thread(next, parts, b""))
-        ahead.add_done_callback(_forget)
+        ahead.add_done_callback(look_at)
         length -= len(part)
         yield part
         part = await ahead
     if length:
         raise FileDamaged(f"The file lacks {length} bytes.")
-
-
-def _forget(ahead: "asyncio.Task[bytes]") -> None:
-    """Look at an exception that nobody else may look at, if the client goes away: asyncio would complain of it."""
-    if not ahead.cancelled():
-        ahead.exception()

@@ -1,8 +1,9 @@
 """Functions and drivers block, so they run in threads and never on the event loop."""
 
+import asyncio
 import functools
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -26,6 +27,12 @@ async def in_thread(call: Callable[..., T], *arguments: object) -> T:
 async def slice_in_thread(call: Callable[..., T], *arguments: object) -> T:
     """As in_thread, for slices of bodies: at most MAX_SLICES run at once, and who came first is first."""
     return await _run(_slice_limiter, MAX_SLICES, call, *arguments)
+
+
+def look_at(task: "asyncio.Task[Any]") -> None:
+    """Look at the exception of a task at its end: asyncio would complain if whoever waits for it has gone away."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def _run(variable: RunVar[anyio.CapacityLimiter], most: int, call: Callable[..., T], *arguments: object) -> T:

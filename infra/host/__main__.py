@@ -56,6 +56,8 @@ class HostServer(uvicorn.Server):
             api.app(),
             host=settings.host,
             port=settings.port,
+            # As in the gateway, and whatever else is installed: httptools takes heads of any length.
+            http="h11",
             timeout_keep_alive=_KEEP_ALIVE_S,
             backlog=_BACKLOG,
             ws="none",
@@ -81,12 +83,8 @@ def main(template_path: Path = TEMPLATE, arguments: Sequence[str] | None = None)
     # uvicorn sends itself the signal again once it has drained; it then ends here, and well.
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)
-    logger = get_logger("host")
-    logging.getLogger("uvicorn").addHandler(logger.registered_handler)
-    logging.getLogger("uvicorn").setLevel(logging.INFO)
-    # As in the triggers: whoever uses a connection reports that it was lost.
-    logging.getLogger("pika").setLevel(logging.CRITICAL)
     try:
+        logger = get_logger("host")
         template = load_template(template_path)
         package = _package(sorted({function.package for function in template.functions.values()}), arguments)
         environ = environment()
@@ -95,6 +93,10 @@ def main(template_path: Path = TEMPLATE, arguments: Sequence[str] | None = None)
         check_settings(functions.values(), environ)
     except (InvalidSettings, InvalidTemplate) as error:
         sys.exit(f"The host cannot start: {error}")
+    logging.getLogger("uvicorn").addHandler(logger.registered_handler)
+    logging.getLogger("uvicorn").setLevel(logging.INFO)
+    # As in the triggers: whoever uses a connection reports that it was lost.
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
     calls = Calls(functions, prefix=settings.function_prefix, new_id=_new_id, logger=logger)
     api = InvokeApi(calls, max_calls=settings.max_calls, new_id=_new_id, logger=logger)
     try:

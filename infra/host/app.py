@@ -64,7 +64,7 @@ class InvokeApi:
 
     def app(self) -> Starlette:
         """Return the application."""
-        return Starlette(routes=[Route(INVOKE, self._invoke, methods=["POST"]), Route("/healthz", _healthz)])
+        return Starlette(routes=[Route(INVOKE, self._invoke, methods=["POST"]), Route("/healthz", self._healthz)])
 
     async def _invoke(self, request: Request) -> Response:
         name = request.path_params["name"]
@@ -94,11 +94,11 @@ class InvokeApi:
         try:
             event = await self._event(request, _LIMITS[kind])
             if kind == "RequestResponse":
-                return _response(await self._run(function, event))
+                return _response(await self._run(functools.partial(self._calls.run, function), event))
             read_event([*event])
             if kind == "Event":
                 # The server sees to its end before it ends itself. Unlike Lambda, we do not call again if it fails.
-                later = BackgroundTask(self._run_later, call, function, event)
+                later = BackgroundTask(self._run_later, call, self._calls.begin(function), event)
             headers = {"x-amzn-RequestId": self._new_id()}
             return Response(status_code=202 if later else 204, headers=headers, background=later)
         finally:
@@ -129,15 +129,12 @@ class InvokeApi:
             raise event_too_large(limit_bytes)
         return parts
 
-    async def _run(self, function: str, event: list[bytes]) -> Answer:
-        call = functools.partial(self._calls.run, function, event)
-        return await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=self._threads)
+    async def _run(self, run: Callable[[list[bytes]], Answer], event: list[bytes]) -> Answer:
+        return await anyio.to_thread.run_sync(run, event, abandon_on_cancel=True, limiter=self._threads)
 
-    async def _run_later(self, call: object, function: str, event: list[bytes]) -> None:
+    async def _run_later(self, call: object, run: Callable[[list[bytes]], Answer], event: list[bytes]) -> None:
         try:
-            await self._run(function, event)
-        except Refused as refused:
-            self._refusal(refused, function)
+            await self._run(run, event)
         finally:
             self._room.release_on_behalf_of(call)
 
@@ -147,11 +144,12 @@ class InvokeApi:
         headers = {"x-amzn-RequestId": self._new_id(), "x-amzn-ErrorType": refused.error_type}
         return JSONResponse(refused.document, refused.status, headers)
 
+    async def _healthz(self, _request: Request) -> Response:
+        """Say that the process lives; not if all its calls should have ended: only a new process takes others."""
+        stuck = self._calls.overdue >= self._room.total_tokens
+        return JSONResponse({"status": "stuck" if stuck else "ok"}, 503 if stuck else 200)
+
 
 def _response(answer: Answer) -> Response:
     headers = {**_EXECUTED, "x-amzn-RequestId": answer.request_id}
     return Response(answer.content, headers=headers | (_FAILED if answer.failed else {}))
-
-
-async def _healthz(_request: Request) -> Response:
-    return JSONResponse({"status": "ok"})

@@ -1,5 +1,6 @@
 """Calls of the functions of this process, as Lambda makes and reports them."""
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -47,6 +48,11 @@ class Calls:
         """How many functions are running."""
         return self._invocations.running
 
+    @property
+    def overdue(self) -> int:
+        """How many of them should have ended. Nothing can end them."""
+        return self._invocations.overdue
+
     def named(self, name: str) -> str:
         """Return the function that a caller means, by its name or by its ARN. Raises Refused."""
         # https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html#API_Invoke_RequestSyntax
@@ -57,12 +63,21 @@ class Calls:
 
     def run(self, function: str, event: list[bytes]) -> Answer:
         """Call a function with an event as `read_event` takes it. Raises Refused."""
-        received = read_event(event)
+        return self.begin(function)(event)
+
+    def begin(self, function: str) -> Callable[[list[bytes]], Answer]:
+        """Begin a call, and return what makes it, once. It is under way from now on. Both raise Refused."""
+        begun = contextlib.ExitStack()
         try:
-            with self._invocations.begun(function) as context:
-                return self._run(function, received, context)
+            context = begun.enter_context(self._invocations.begun(function))
         except FunctionUnavailable as error:
             raise ending() from error
+
+        def run(event: list[bytes]) -> Answer:
+            with begun:
+                return self._run(function, read_event(event), context)
+
+        return run
 
     def _run(self, function: str, received: Any, context: Context) -> Answer:
         started = time.monotonic()

@@ -8,10 +8,7 @@ import traceback
 from typing import Any
 
 import infra.invoke
-from infra.invoke import MAX_PAYLOAD_BYTES, FunctionFailed
-
-# What Lambda calls an answer that is over its limit.
-RESPONSE_TOO_LARGE = "Function.ResponseSizeTooLarge"
+from infra.invoke import MAX_PAYLOAD_BYTES, RESPONSE_TOO_LARGE, FunctionFailed
 
 
 class Refused(Exception):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from functions.shared.logs import get_logger
+from functions.shared.settings import InvalidSettings
 from infra.local.beside import exec_beside
 from infra.local.demo import DEFAULT_VIDEO, DemoFailed, demo
 from infra.local.processes import Interrupted, ServerFailed, Stopping
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             run(state, stopping)
     except Interrupted:
         return 0 if given.command == "run" else 130
-    except (ServerFailed, DemoFailed) as error:
+    except (ServerFailed, DemoFailed, InvalidSettings) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

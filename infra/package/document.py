@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
+from functions.shared.origins import origin_headers
+
 Document = dict[str, Any]
 
 
@@ -40,9 +42,21 @@ def with_plain_slashes(document: Document) -> Document:
     return document
 
 
-def parameter_names(document: Document) -> dict[str, bool]:
-    """Return the parameters, and of each whether it must be given."""
-    return {name: "Default" not in parameter for name, parameter in document["Parameters"].items()}
+def with_origin(document: Document, origin: str) -> Document:
+    """Let pages of `origin` read what API Gateway answers by itself. The document is changed, and returned.
+
+    The template says the same by the parameter CorsOrigin. But SAM deploys an API anew only if its text has changed,
+    and a stage would go on with the origin that it had at first.
+    """
+    allowed = origin_headers(origin)
+    for resource in document["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Api":
+            for response in resource["Properties"].get("GatewayResponses", {}).values():
+                headers = response["ResponseParameters"]["Headers"]
+                for name in [name for name in headers if name.startswith("Access-Control-")]:
+                    del headers[name]
+                headers |= {name: f"'{value}'" for name, value in allowed.items()}
+    return document
 
 
 def _functions(document: Document) -> Iterator[tuple[str, Document]]:

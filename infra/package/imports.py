@@ -17,7 +17,7 @@ def read_imports(folder: Path, handlers: Iterable[str]) -> None:
     Imports that a package makes only under a condition are left out; of our own functions all are looked at.
 
     Raises:
-        CannotPackage: one is in neither. It says which, and who imports it.
+        CannotPackage: one is in neither, or cannot be read. It says which, and who imports it.
     """
     seen: set[str] = set()
     wanted = [(handler.rpartition(".")[0], handler) for handler in handlers]
@@ -35,7 +35,7 @@ def read_imports(folder: Path, handlers: Iterable[str]) -> None:
                 "function's dependency group in pyproject.toml, and run `make lock`."
             )
         if source.suffix == ".py":
-            tree = ast.parse(source.read_bytes(), str(source))
+            tree = _parse(source, module)
             is_package = source.name == "__init__.py"
             wanted += [(name, module) for name in _imported(tree, module, folder, is_package=is_package)]
 
@@ -49,6 +49,16 @@ def read_tags(folder: Path, runtime: str) -> None:
                 f"{path.relative_to(folder)} is compiled for another Python than {runtime}. "
                 "Delete build/wheels and try again."
             )
+
+
+def _parse(source: Path, module: str) -> ast.Module:
+    try:
+        return ast.parse(source.read_bytes(), str(source))
+    except (SyntaxError, ValueError) as error:
+        raise CannotPackage(
+            f"{module} cannot be read: {error}. If it is written for a newer Python than {sys.version_info[0]}."
+            f"{sys.version_info[1]}, put that one on the PATH; then it is run instead."
+        ) from error
 
 
 def _find(folder: Path, module: str) -> Path | None:

@@ -25,8 +25,6 @@ from functions.shared.text import escaped
 from infra.rabbitmq.dead_letters import DeadLetter, NoSuchQueue, NotReplayed, dead_letters_of
 from infra.rabbitmq.topology import QUEUES, Queue, TopologyConflict, declare
 
-# How much of a body is shown. Ours have 150 bytes.
-_BODY_CHARS = 2_000
 _QUEUES = {queue.name: queue for queue in QUEUES} | {queue.dead_letters: queue for queue in QUEUES}
 
 
@@ -189,8 +187,8 @@ def _summary(letter: DeadLetter) -> dict[str, Any]:
 
 def _whole(letter: DeadLetter) -> dict[str, Any]:
     body = letter.body.decode("utf-8", "backslashreplace")
-    if len(body) > _BODY_CHARS:
-        body = f"{body[:_BODY_CHARS]}… ({len(letter.body)} bytes)"
+    if letter.size > len(letter.body):
+        body = f"{body}… ({letter.size} bytes)"
     return {**_summary(letter), "headers": letter.headers, "body": body}
 
 

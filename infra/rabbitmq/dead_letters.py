@@ -24,6 +24,9 @@ REPLAYS = "x-video2mp3-replays"
 # What the broker notes about deaths would count on, and CC and BCC would send the message elsewhere, too.
 _LEFT_OUT = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count", "CC", "BCC", REPLAYS)
 
+# How much is kept of the body of a letter. Ours have 150 bytes; of a stranger's, one alone could have 128 MiB.
+_KEPT_BYTES = 2_000
+
 # https://www.rabbitmq.com/amqp-0-9-1-reference.html#constants
 _NOT_FOUND = 404
 
@@ -32,7 +35,8 @@ class DeadLetter(msgspec.Struct, frozen=True):
     """A message that was given up, and why. What a malformed one does not say is None.
 
     `id` is the message's id, or, if it has none, the digest of its body. `reason` is RabbitMQ's word: `rejected` for
-    one that the function called malformed, `delivery_limit` for one that failed too often.
+    one that the function called malformed, `delivery_limit` for one that failed too often. `body` is the beginning of
+    one that has `size` bytes.
     """
 
     id: str
@@ -43,6 +47,7 @@ class DeadLetter(msgspec.Struct, frozen=True):
     died_at: datetime | None
     replays: int
     headers: dict[str, Any]
+    size: int
     body: bytes
 
 
@@ -179,7 +184,8 @@ def _letter(properties: pika.BasicProperties, body: bytes) -> DeadLetter:
         died_at=_time(death.get("time")),
         replays=_number(headers.get(REPLAYS)),
         headers=_plain(headers),
-        body=body,
+        size=len(body),
+        body=body[:_KEPT_BYTES],
     )
 
 

@@ -66,21 +66,22 @@ def main(template_path: Path = TEMPLATE, arguments: Sequence[str] | None = None)
     parser.add_argument("package", nargs="*", help="a folder under functions/ (default: all)")
     packages = parser.parse_args(arguments).package
     try:
+        logger = get_logger("triggers")
         environ = environment()
         settings = from_env(Settings, environ)
         template = only(load_template(template_path), packages)
         endpoints = parse_endpoints(settings.function_endpoints, template.functions)
         check_settings([function for function in _called(template) if function.name not in endpoints], environ)
+        invocations = Invocations(InProcessFunctions(_with_time(template)))
+        functions = choose_functions(template.functions, invocations, endpoints, prefix=settings.function_prefix)
     except (InvalidSettings, InvalidTemplate) as error:
         print(error, file=sys.stderr)
         return 1
     # pika shouts about each lost connection; ours are reported by whoever uses them.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
-    logger = get_logger("triggers")
-    invocations = Invocations(InProcessFunctions(_with_time(template)))
     bridge = Bridge(
         template,
-        choose_functions(template.functions, invocations, endpoints, prefix=settings.function_prefix),
+        functions,
         settings.amqp_url,
         workers={CONVERSIONS.name: settings.convert_workers},
         logger=logger,

@@ -18,6 +18,7 @@ import pika.spec
 from aws_lambda_powertools import Logger
 from pika.adapters.blocking_connection import BlockingChannel
 
+from functions.shared.events import EventName
 from functions.shared.rabbit import connect_rabbit
 from functions.shared.rmq import MalformedMessage, events_in
 from infra.invoke import AnswerLost, EventTooLarge, FunctionFailed, Functions, FunctionUnavailable
@@ -136,8 +137,9 @@ class Consumer:
     def _begin(self, delivery: _Delivery) -> None:
         if self._stopping.is_set():
             return  # as above
-        self._call = threading.Thread(target=self._work, args=(delivery,), name=f"{self.name}: call", daemon=True)
-        self._call.start()
+        call = threading.Thread(target=self._work, args=(delivery,), name=f"{self.name}: call", daemon=True)
+        call.start()
+        self._call = call
 
     def _work(self, delivery: _Delivery) -> None:
         """Call the function, in a thread of its own, and hand the outcome to the connection's thread."""
@@ -205,7 +207,7 @@ def _outcome_of(error: Exception) -> _Outcome:
 
 def _conversion_id(event: dict[str, Any]) -> dict[str, str]:
     try:
-        return {"conversion_id": next(events_in(event)).conversion_id}
+        return {"conversion_id": next(events_in(event, *EventName)).conversion_id}
     except MalformedMessage:
         return {}  # the function says so, too
 

@@ -4,6 +4,7 @@ The event's shape: https://docs.aws.amazon.com/lambda/latest/dg/with-mq.html
 """
 
 import base64
+import math
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,22 +38,27 @@ def rmq_event(
 
 def _basic_properties(properties: pika.BasicProperties, body_size: int) -> dict[str, Any]:
     return {
-        "contentType": properties.content_type,
-        "contentEncoding": properties.content_encoding,
+        "contentType": _text(properties.content_type),
+        "contentEncoding": _text(properties.content_encoding),
         "headers": _header(properties.headers),
         "deliveryMode": properties.delivery_mode,
         "priority": properties.priority,
-        "correlationId": properties.correlation_id,
-        "replyTo": properties.reply_to,
-        "expiration": properties.expiration,
-        "messageId": properties.message_id,
+        "correlationId": _text(properties.correlation_id),
+        "replyTo": _text(properties.reply_to),
+        "expiration": _text(properties.expiration),
+        "messageId": _text(properties.message_id),
         "timestamp": None if properties.timestamp is None else _unix_time(properties.timestamp),
-        "type": properties.type,
-        "userId": properties.user_id,
-        "appId": properties.app_id,
-        "clusterId": properties.cluster_id,
+        "type": _text(properties.type),
+        "userId": _text(properties.user_id),
+        "appId": _text(properties.app_id),
+        "clusterId": _text(properties.cluster_id),
         "bodySize": body_size,
     }
+
+
+def _text(value: str | bytes | None) -> str | None:
+    """Return a short string of AMQP, which pika leaves as bytes if it is not UTF-8. Different ones stay different."""
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
 
 
 def _header(value: Any) -> Any:
@@ -62,11 +68,13 @@ def _header(value: Any) -> Any:
     if isinstance(value, bytes):
         return {"bytes": list(value)}
     if isinstance(value, dict):
-        return {key: _header(entry) for key, entry in value.items()}
+        return {_text(key): _header(entry) for key, entry in value.items()}
     if isinstance(value, list):
         return [_header(entry) for entry in value]
     if isinstance(value, datetime):
         return _java_date(value.replace(tzinfo=value.tzinfo or UTC))
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # which JSON has no number for
     if value is None or isinstance(value, bool | int | float):
         return value
     return float(value)  # the one other type of AMQP is a decimal

@@ -54,6 +54,15 @@ def test_what_is_no_video_is_taken_and_then_said_to_be_none(tus: Tus) -> None:
     assert done.error.type == "unsupported-media"
 
 
+def test_every_byte_of_an_upload_arrives(tus: Tus, database: Database[Document]) -> None:
+    """Nobody on the way takes it for text: it holds every byte there is, and is not UTF-8."""
+    content = bytes(range(256)) * 1000 + noise(300_001)
+
+    path = tus.store(content)
+
+    assert sha256(stored(database, path)) == sha256(content)
+
+
 def test_an_upload_resumes_again_and_again_at_any_offset(tus: Tus, database: Database[Document]) -> None:
     """The chunks in storage are of 1 MiB; nobody's connection breaks there."""
     content = noise(7 * MIB + 123)

@@ -163,6 +163,18 @@ def test_an_id_that_is_no_text_can_be_named(amqp_url: str, broker: Broker, look)
     assert replay(amqp_url, letter.id) == [letter.id]
 
 
+def test_of_a_huge_letter_only_the_beginning_is_kept(amqp_url: str, broker: Broker, look):
+    """The command runs beside processes with little memory; who fills a queue must not be able to end those."""
+    broker.publish("m1", b"x" * 5_000_000)
+    broker.reject()
+
+    _, [letter] = look()
+
+    assert (letter.size, letter.body) == (5_000_000, b"x" * 2_000)
+    assert replay(amqp_url, "m1") == ["m1"]
+    assert broker.take(CONVERSIONS.name)[1] == b"x" * 5_000_000
+
+
 def test_looking_often_costs_no_letter_and_no_order(broker: Broker, look):
     """A quorum queue counts how often it hands a message out, and drops one that it handed out too often."""
     broker.bury("m1", "m2", "m3")
@@ -402,6 +414,7 @@ def test_the_command_lists_for_machines(amqp_url: str, broker: Broker, capfd: py
             "deaths": 0,
             "died_at": None,
             "replays": 0,
+            "size": len(uploaded("of m1")),
         }
     ]
 

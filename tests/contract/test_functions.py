@@ -174,7 +174,7 @@ def test_a_function_that_is_not_there_is_unavailable(functions: Functions, event
     assert not isinstance(refused.value, AnswerLost)
 
 
-@pytest.mark.parametrize("event", [b"raw", {"a": {1, 2}}, float("nan"), [{"a": -float("inf")}], "\ud800"])
+@pytest.mark.parametrize("event", [b"raw", {"a": {1, 2}}, {b"a": 1}, float("nan"), [{"a": -float("inf")}], "\ud800"])
 def test_an_event_that_is_not_json_is_the_callers_mistake(functions: Functions, event: Any):
     """So it must not look like the function's."""
     with pytest.raises((TypeError, ValueError)):

@@ -98,6 +98,13 @@ def test_a_host_that_has_nothing_to_do_ends_at_once_and_well(host: HostProcess, 
         functions.invoke("quick", 1)
 
 
+def test_a_head_without_end_is_refused(host: HostProcess):
+    """It would fill the memory. Which reader of HTTP is installed makes no difference."""
+    answer = httpx.post(host.invoke_url("quick"), headers={"X-Long": "x" * 1_000_000}, json=1, timeout=5)
+
+    assert answer.status_code == 400
+
+
 def test_a_call_under_way_is_told_and_its_answer_arrives(
     host: HostProcess, functions: Functions, begin: Callable[[str], "Future[Any]"]
 ):

@@ -216,7 +216,7 @@ class Lives(RuleBasedStateMachine):
         self.files: set[str] = set()
         self.strays: set[str] = set()
         self.given_back: set[int] = set()
-        self.published: list[Event] = []
+        self.events: list[Event] = []
         self.letters = Letters()
         self.commits = 0
 
@@ -226,37 +226,42 @@ class Lives(RuleBasedStateMachine):
     def accept(self) -> None:
         uploaded = _event(EventName.VIDEO_UPLOADED)
         self.world.conversions.add(conversion("c1"), [uploaded])
-        self.life = replace(self.life, owed=(uploaded.id,))
+        self._owe(uploaded)
 
     @rule()
     def accept_again(self) -> None:
         """The upload's last request came twice."""
         self.world.conversions.add(conversion("c1"), [_event(EventName.VIDEO_UPLOADED)])
 
-    # The broker, and those who publish
-
-    @rule(dies=st.booleans())
-    @precondition(lambda self: self.life.owed)
-    def publish(self, dies: bool) -> None:
-        for event in self.world.owed("c1"):
-            self.published.append(event)
-            if not dies:
-                self._mark(event)
+    # The broker, and those who publish. What is owed may be delivered from that moment on, in any order, many times.
 
     @rule(data=st.data())
-    @precondition(lambda self: self.published)
-    def note_publication_late(self, data: st.DataObject) -> None:
-        """Who published stalled before it wrote that down."""
-        self._mark(data.draw(st.sampled_from(self.published)))
+    def publish(self, data: st.DataObject) -> None:
+        """Somebody who published an event writes that down, perhaps long after."""
+        self._mark(data.draw(st.sampled_from(self.events)))
+
+    def _owe(self, *events: Event) -> None:
+        self.events += events
+        self.life = replace(self.life, owed=(*self.life.owed, *(event.id for event in events)))
 
     def _mark(self, event: Event) -> None:
         self.world.outbox.mark_published(event)
         self.life = replace(self.life, owed=tuple(each for each in self.life.owed if each != event.id))
 
+    # Time
+
+    @rule(of_notices=st.booleans())
+    def let_time_pass(self, of_notices: bool) -> None:
+        """Leases end, or the claims of those who died while they told somebody."""
+        if of_notices:
+            self.world.end_notices("c1")
+        else:
+            self.world.end_lease("c1")
+            self.lease_has_ended = True
+
     # Workers. None ever forgets its claim, so each may act at any time later.
 
     @rule(target=claims, holder=st.sampled_from(["w1", "w2"]))
-    @precondition(lambda self: any(event.event is EventName.VIDEO_UPLOADED for event in self.published))
     def claim(self, holder: str) -> Any:
         """A message was delivered, or delivered again."""
         claim = self.world.claims.claim("c1", holder)
@@ -276,6 +281,20 @@ class Lives(RuleBasedStateMachine):
         for earlier in range(1, claim.fence):
             self.files.discard(mp3_file_id("c1", earlier))
         return claim
+
+    @rule(how=st.sampled_from(["complete", "fail", "release"]))
+    @precondition(lambda self: self._is(State.QUEUED))
+    def attempt(self, how: str) -> None:
+        """All goes as it should, but for how it ends."""
+        claim = self.claim("w1")
+        assert isinstance(claim, Claim)
+        if how == "complete":
+            self.store_mp3(claim)
+            self.complete(claim, dies=False)
+        elif how == "fail":
+            self.fail(claim)
+        else:
+            self.release(claim, counts=True)
 
     @rule(claim=claims)
     def renew(self, claim: Claim) -> None:
@@ -304,6 +323,9 @@ class Lives(RuleBasedStateMachine):
 
     @rule(claim=claims)
     def fail(self, claim: Claim) -> None:
+        """Whoever has stored an MP3 commits it, or dies."""
+        if claim.mp3_file_id in self.files:
+            return
         failed = _event(EventName.CONVERSION_FAILED)
         if self._write(claim, lambda: self.world.claims.fail(claim, FAILURE, failed)):
             self.given_back.add(claim.fence)
@@ -315,18 +337,9 @@ class Lives(RuleBasedStateMachine):
         owed = [_event(EventName.VIDEO_UPLOADED)] if counts else []
         if self._write(claim, lambda: self.world.claims.release(claim, owed, counts=counts)):
             self.given_back.add(claim.fence)
-            self.life = replace(
-                self.life,
-                state=State.QUEUED,
-                attempts=self.life.attempts - (not counts),
-                is_leased=False,
-                owed=(*self.life.owed, *(event.id for event in owed)),
-            )
-
-    @rule()
-    def let_the_lease_end(self) -> None:
-        self.world.end_lease("c1")
-        self.lease_has_ended = True
+            attempts = self.life.attempts - (not counts)
+            self.life = replace(self.life, state=State.QUEUED, attempts=attempts, is_leased=False)
+            self._owe(*owed)
 
     def _write(self, claim: Claim, write: Callable[[], None]) -> bool:
         """Let a worker write. It must be taken exactly as long as nobody else has claimed or ended the conversion."""
@@ -343,38 +356,32 @@ class Lives(RuleBasedStateMachine):
         return self._is(State.CONVERTING) and self.life.fence == claim.fence
 
     def _end_claim(self, state: State, end: Event, **more: Any) -> None:
-        owed = (*self.life.owed, end.id)
-        self.life = replace(self.life, state=state, is_leased=False, owed=owed, untold=end.id, has_ended=True, **more)
+        self.life = replace(self.life, state=state, is_leased=False, untold=end.id, has_ended=True, **more)
+        self._owe(end)
 
     # Sweep
 
-    @rule()
+    @rule(what=st.sampled_from(["reclaim", "reannounce", "renotify", "purge"]))
+    def sweep(self, what: str) -> None:
+        getattr(self, what)()
+
     def reclaim(self) -> None:
         owed = self.world.stalled.reclaim(10, _announce)
         assert bool(owed) is (self._is(State.CONVERTING) and self.lease_has_ended)
         if owed:
-            self.life = replace(
-                self.life,
-                state=State.QUEUED,
-                fence=self.life.fence + 1,
-                is_leased=False,
-                owed=(*self.life.owed, owed[0].id),
-            )
+            self.life = replace(self.life, state=State.QUEUED, fence=self.life.fence + 1, is_leased=False)
+        self._owe(*owed)
 
-    @rule()
     def reannounce(self) -> None:
         owed = self.world.stalled.reannounce(10, _announce, NONE)
         assert bool(owed) is (self._is(State.QUEUED) and not self.life.owed)
-        if owed:
-            self.life = replace(self.life, owed=(owed[0].id,))
+        self._owe(*owed)
 
-    @rule()
     def renotify(self) -> None:
         owed = self.world.stalled.renotify(10, NONE, LONG)
         assert [event.id for event in owed] == ([self.life.untold] if self.life.untold and not self.life.owed else [])
-        self.life = replace(self.life, owed=(*self.life.owed, *(event.id for event in owed)))
+        self._owe(*owed)
 
-    @rule()
     def purge(self) -> None:
         for conversion_id in self.world.tombstones.unpurged(10, NONE):
             assert self.life.is_deleted
@@ -383,8 +390,11 @@ class Lives(RuleBasedStateMachine):
 
     # The owner
 
-    @rule(dies=st.booleans())
-    def delete(self, dies: bool) -> None:
+    @rule(dies=st.booleans(), dare=st.integers(0, 5))
+    def delete(self, dies: bool, dare: int) -> None:
+        if dare:
+            # Little happens afterwards.
+            return
         try:
             self.world.library.delete("c1", _now())
         except ConversionMissing:
@@ -413,10 +423,11 @@ class Lives(RuleBasedStateMachine):
             assert not self._is(State.FAILED)
             return
         assert self._is(State.FAILED)
-        owed = (*(each for each in self.life.owed if each != self.life.untold), again.id)
+        owed = tuple(each for each in self.life.owed if each != self.life.untold)
         self.life = replace(
             self.life, state=State.QUEUED, attempts=0, owed=owed, untold=None, has_error=False, has_ended=False
         )
+        self._owe(again)
 
     # Notify
 
@@ -426,13 +437,8 @@ class Lives(RuleBasedStateMachine):
         """A message was delivered, or delivered again, and its e-mail leaves, or does not, or nobody notes it."""
         self._tell(data.draw(st.sampled_from(self._ends())), fate)
 
-    @rule()
-    def let_notices_end(self) -> None:
-        """Whoever claimed them died some minutes ago."""
-        self.world.end_notices("c1")
-
     def _ends(self) -> list[Event]:
-        return [event for event in self.published if event.event is not EventName.VIDEO_UPLOADED]
+        return [event for event in self.events if event.event is not EventName.VIDEO_UPLOADED]
 
     def _tell(self, event: Event, fate: str) -> None:
         is_about = {EventName.CONVERSION_COMPLETED: State.COMPLETED, EventName.CONVERSION_FAILED: State.FAILED}
@@ -497,15 +503,16 @@ class Lives(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Whoever is left finishes its work; nobody new comes. Nothing may be lost, stuck, or not told."""
         for _ in range(3):
-            self.let_the_lease_end()
+            self.let_time_pass(of_notices=False)
             self.reclaim()
             self.reannounce()
             self.renotify()
-            self.publish(dies=False)
+            for event in self.world.owed("c1"):
+                self._mark(event)
             if isinstance(claim := self.claim("w3"), Claim):
                 self.store_mp3(claim)
                 self.complete(claim, dies=False)
-            self.let_notices_end()
+            self.let_time_pass(of_notices=True)
             for event in self._ends():
                 self._tell(event, "told")
             self.what_is_written_down_is_what_was_done()
@@ -537,7 +544,7 @@ def test_every_life_is_one_of_those_that_the_documents_tell(world: World):
             derandomize=True,
             database=None,
             deadline=None,
-            max_examples=150 if of_the_fake else 40,
+            max_examples=400 if of_the_fake else 60,
             stateful_step_count=40,
             suppress_health_check=list(HealthCheck),
         ),

@@ -213,11 +213,19 @@ def test_a_failed_message_rests_before_it_comes_again(crew: Crew, queues: Queues
     assert all(later - earlier >= 0.3 for earlier, later in itertools.pairwise(times))
 
 
-def test_a_consumer_that_rests_leaves_at_once(crew: Crew, queues: Queues):
-    """A pause may last 30 s; a shutdown must not wait for it, and the message goes back."""
+@pytest.mark.parametrize(
+    "error",
+    [
+        FunctionFailed("ConvertFunction", "Unavailable", "MongoDB is down."),
+        FunctionUnavailable("The host is starting."),
+    ],
+    ids=["failed", "unavailable"],
+)
+def test_a_consumer_that_rests_leaves_at_once(crew: Crew, queues: Queues, error: Exception):
+    """A pause may last 30 s; a shutdown must not wait for it, and the message goes back, for others."""
 
     def fail(_: str) -> None:
-        raise FunctionFailed("ConvertFunction", "Unavailable", "MongoDB is down.")
+        raise error
 
     calls = Calls(fail)
     queues.publish("m1")
@@ -229,6 +237,7 @@ def test_a_consumer_that_rests_leaves_at_once(crew: Crew, queues: Queues):
 
     assert time.monotonic() - started < 30
     eventually(lambda: queues.ready() == 1)
+    assert calls.begun == ["m1"]
 
 
 def test_a_malformed_message_goes_to_the_dead_letters_and_the_next_is_served(crew: Crew, queues: Queues):
@@ -268,6 +277,24 @@ def test_a_message_that_always_fails_ends_in_the_dead_letters(crew: Crew, queues
     assert queues.take(CONVERSIONS.dead_letters)[0] == "poison"
 
 
+@pytest.mark.parametrize(
+    ("message_id", "body"), [(b"m\xff1", b"{}"), ("m1", b'{"event":' + b"[" * 100_000)], ids=["its id", "its body"]
+)
+def test_a_message_that_nobody_foresaw_does_not_end_a_consumer(
+    crew: Crew, queues: Queues, message_id: Any, body: bytes
+):
+    """The function says what comes of it, and the next one is there."""
+    calls = Calls()
+    queues.publish(message_id, body=body)
+    queues.publish("m2")
+
+    crew.consume(calls)
+
+    eventually(lambda: calls.done[-1:] == ["m2"])
+    assert len(calls.done) == 2
+    assert not any(calls.redelivered)
+
+
 def test_a_message_waits_for_as_long_as_its_function_is_unavailable(crew: Crew, queues: Queues):
     """A host that is away for an hour is no fault of a message: it must not become a dead letter."""
 
@@ -283,25 +310,6 @@ def test_a_message_waits_for_as_long_as_its_function_is_unavailable(crew: Crew, 
     eventually(lambda: calls.done == ["m1", "m2"], timeout_s=30)
     assert not any(calls.redelivered)
     assert queues.ready(CONVERSIONS.dead_letters) == 0
-
-
-def test_a_message_that_waits_for_its_function_goes_back_at_a_stop(crew: Crew, queues: Queues):
-    """Another process may find the function."""
-
-    def be_away(_: str) -> None:
-        raise FunctionUnavailable("The host is starting.")
-
-    calls = Calls(be_away)
-    queues.publish("m1")
-    crew.consume(calls, pause_s=60)
-    eventually(lambda: calls.begun)
-
-    started = time.monotonic()
-    crew.stop()
-
-    assert time.monotonic() - started < 30
-    eventually(lambda: queues.ready() == 1)
-    assert calls.begun == ["m1"]
 
 
 def test_a_message_that_kills_its_function_ends_in_the_dead_letters(crew: Crew, queues: Queues):
@@ -561,7 +569,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
 
 def test_a_signal_lets_the_process_finish_its_message(start, amqp_url: str, queues: Queues):
     """A deployment must not throw work away."""
-    queues.publish("m1", "m2")
+    body = b'{"event":"video.uploaded","conversion_id":"c1","occurred_at":"2026-01-02T03:04:05Z"}'
+    queues.publish("m1", "m2", body=body)
     process = start(AMQP_URL=amqp_url, FOLDER="here", CONVERT_WORKERS="1")
     eventually(lambda: process.has("begun"))
 
@@ -575,6 +584,7 @@ def test_a_signal_lets_the_process_finish_its_message(start, amqp_url: str, queu
     assert queues.ready() == 1
     assert '"message":"message done"' in printed
     assert '"message_id":"m1"' in printed
+    assert '"conversion_id":"c1"' in printed
 
 
 def test_a_message_that_cannot_be_finished_in_time_goes_back(start, amqp_url: str, queues: Queues):
@@ -647,6 +657,18 @@ def test_an_endpoint_that_cannot_be_read_is_named(start, amqp_url: str):
     assert code == 1
     assert "FUNCTION_ENDPOINTS" in printed
     assert "'Convert'" in printed
+
+
+def test_an_endpoint_that_cannot_be_called_is_named(start, amqp_url: str):
+    """Half of a key pair is a mistake in a deployment, and should be seen there."""
+    endpoints = "*=http://127.0.0.1:9"
+    process = start(AMQP_URL=amqp_url, FUNCTION_ENDPOINTS=endpoints, AWS_ACCESS_KEY_ID="AKIDEXAMPLE")
+
+    code, printed = process.end()
+
+    assert code == 1
+    assert "AWS_SECRET_ACCESS_KEY" in printed
+    assert "Traceback" not in printed
 
 
 def test_a_second_signal_ends_the_process_at_once(start, amqp_url: str, queues: Queues):

@@ -174,12 +174,37 @@ def test_telling_of_an_earlier_outcome_does_not_count_for_a_later_one(storage):
     """A conversion that failed, was tried again and failed again: a late letter about the first says nothing of it."""
     storage.conversions.add(conversion(), [])
     first = storage.fails()
+    assert storage.notices.claim(first) is not None
     storage.library.retry("c1", [], utc_now())
     second = storage.fails()
-    storage.tells(first)
+    storage.notices.settle(first, Outcome.SENT)
     storage.age("c1", AFTER)
 
     assert storage.renotifies() == [second]
+
+
+def test_of_a_failure_that_was_tried_again_nobody_is_told_later(storage):
+    """Its message may come late, when the conversion has failed again: that would be the same letter twice."""
+    storage.conversions.add(conversion(), [])
+    first = outcome(EventName.CONVERSION_FAILED, "c1")
+    storage.claims.fail(storage.claims.claim("c1", "w1"), FAILURE, first)
+    storage.library.retry("c1", [], utc_now())
+    second = storage.fails()
+
+    assert storage.owed() == []
+    assert storage.notices.claim(first) is None
+    storage.tells(second)
+    assert storage.notices.claim(first) is None
+
+
+def test_what_was_told_before_it_was_tried_again_stays_told(storage):
+    """There may be a repeat of its message yet."""
+    storage.conversions.add(conversion(), [])
+    first = storage.fails()
+    storage.tells(first)
+    storage.library.retry("c1", [], utc_now())
+
+    assert storage.notices.claim(first) is None
 
 
 def test_nobody_is_told_any_more_of_a_failure_that_is_tried_again(storage):

@@ -13,6 +13,7 @@ import pytest
 
 from infra.package.deploy.__main__ import main
 from infra.package.deploy.deploy import Deployment
+from infra.package.deploy.stages import FOLDER
 from infra.package.failures import CannotPackage
 from infra.package.packages import Package, names
 from infra.template import load_template
@@ -227,11 +228,39 @@ def test_secrets_that_are_changed_reach_the_functions(place: Place) -> None:
     place.deployment().all(renew_secrets=True)
 
     assert "127.0.0.1:1" in kept
-    assert "Secret video2mp3/local/mongodb: changed to what MONGODB_URL says" in place.said
+    assert "Secret video2mp3/local/mongodb: set to what MONGODB_URL says" in place.said
     assert "127.0.0.1:2" in secrets.get_secret_value(SecretId="video2mp3/local/mongodb")["SecretString"]
     for name in load_template().functions:
         found = functions.get_function_configuration(FunctionName=f"video2mp3-local-{name}")
         assert found["Description"].startswith("Read its secrets after ")
+
+
+def test_pages_that_may_call_can_be_others_later(place: Place, tmp_path: Path) -> None:
+    """What the API answers by itself has to say the same as its functions, or a page cannot read why it failed."""
+    origin = "https://page.example.org"
+    settings = (FOLDER / "local.toml").read_text()
+    before = place.deployment().all()
+    assert before is not None
+    closed = httpx.get(f"{before.url}/nowhere")
+
+    (tmp_path / "local.toml").write_text(f'{settings}\ncors_origin = "{origin}"')
+    Deployment(
+        "local",
+        say=print,
+        environ=place.environ,
+        make_package=place.packager,
+        stages=tmp_path,
+        output=place.folder,
+    ).all()
+    opened = httpx.get(f"{before.url}/nowhere")
+    place.deployment().all()
+    closed_again = httpx.get(f"{before.url}/nowhere")
+
+    assert [answer.status_code for answer in (closed, opened, closed_again)] == [404, 404, 404]
+    assert opened.headers["access-control-allow-origin"] == origin
+    for answer in closed, closed_again:
+        assert "access-control-allow-origin" not in answer.headers
+        assert answer.headers["content-type"] == "application/problem+json"
 
 
 def test_what_is_not_deployed_yet_cannot_be_deployed_alone(

@@ -1,6 +1,5 @@
 """One function deployed alone, as `make deploy FUNCTION=notify STAGE=local` does it."""
 
-import os
 import secrets
 import shutil
 import subprocess
@@ -57,12 +56,12 @@ def make_deploy(folder: Path, emulator: Emulator) -> tuple[float, str]:
     """Return how long it took, in seconds, and what it printed."""
     # What `make test` itself was given is not meant for this one.
     of_make = ("MAKE", "MFLAGS", "ARGS")
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(of_make)}
+    environ = {name: value for name, value in emulator.environ.items() if not name.startswith(of_make)}
     started = time.monotonic()
     deployed = subprocess.run(
         ["make", "--no-print-directory", "deploy", "FUNCTION=notify", "STAGE=local"],
         cwd=folder,
-        env={**inherited, **emulator.environ},
+        env=environ,
         capture_output=True,
         text=True,
         timeout=120,

@@ -1,6 +1,7 @@
 """A CloudFormation whose stack goes where a test sends it."""
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -23,6 +24,7 @@ class FakeCloudFormation:
     parameters: dict[str, str] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
     executing: bool = False
+    meta: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(region_name="eu-central-1"))
 
     def describe_stacks(self, StackName: str) -> dict[str, Any]:  # noqa: N803
         if self.executing and self.states:

@@ -22,7 +22,17 @@ from functions.shared.settings import InvalidSettings, from_env
 from infra.local.supervisor import DEFAULT_PORT
 from infra.settings import check_settings
 from infra.template import load_template
-from tests.deployment import HOSTED, OURS, ROOT, TRIGGERED, endpoints, image_of, settings_of, variables_of
+from tests.deployment import (
+    HOSTED,
+    OURS,
+    ROOT,
+    TRIGGERED,
+    checked_of,
+    endpoints,
+    image_of,
+    settings_of,
+    variables_of,
+)
 
 TEXT = (ROOT / "compose.yaml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
@@ -458,6 +468,14 @@ def test_compose_builds_an_image_from_our_dockerfile(service: str):
     assert SERVICES[service]["pull_policy"] == "build"
     # What it runs, the image says.
     assert "command" not in SERVICES[service]
+
+
+@pytest.mark.parametrize("service", sorted({*HOSTED, *TRIGGERED}))
+def test_setup_checks_what_functions_are_told(service: str):
+    """One that cannot be used stops setup, and what it says is seen; a function would end again and again."""
+    told = set(SERVICES[service]["environment"]) & checked_of(service)
+
+    assert told - {"PUBLIC_URL"} <= set(SERVICES["setup"]["environment"])
 
 
 def test_setup_names_the_function_that_cannot_run(dotenv: dict[str, str]):

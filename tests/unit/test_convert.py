@@ -195,14 +195,16 @@ def test_an_unforeseen_error_counts_as_an_attempt(world):
 
 
 def test_attempts_that_ended_with_their_worker_count_too(world):
-    """A video that kills every worker must not kill a fourth."""
+    """A video that kills every worker must not kill a fourth. Nor may anything stay of what they made."""
     for _ in range(3):
         world.deps.claims.claim("c1", "a worker that dies")
         world.database.records["c1"].lease_until = None
+    world.mp3s.put("c1-3", [b"an MP3"])
 
     world.convert()
 
     assert world.encoder.calls == []
+    assert world.mp3s.contents == {}
     assert world.conversion.state == State.FAILED
 
 

@@ -4,18 +4,23 @@ import base64
 import hashlib
 import io
 import json
+import re
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
+from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.parsers import ResponseParserError
 from moto import mock_aws
 
-from infra.package.deploy.__main__ import main
+from functions.shared.origins import origin_headers
+from infra.package.deploy.__main__ import _confirm, main
 from infra.package.deploy.artifacts import Artifacts
 from infra.package.deploy.aws import Aws
 from infra.package.deploy.code import Code
@@ -24,8 +29,9 @@ from infra.package.deploy.failures import CannotDeploy, aws_errors
 from infra.package.deploy.secret_store import SECRETS, Secrets, parameter
 from infra.package.deploy.stack import Change, ChangeSet, Stack
 from infra.package.deploy.stages import Stage, load_stage, names
-from infra.package.document import with_code, with_plain_slashes, with_runtime
+from infra.package.document import with_code, with_origin, with_plain_slashes, with_runtime
 from infra.package.packages import RUNTIME, Package
+from infra.package.transform import transformed
 from infra.template import load_document
 from tests.fakes.deploy import FakeCloudFormation
 from tests.ministack import use_aws
@@ -33,7 +39,8 @@ from tests.ministack import use_aws
 REGION = "eu-central-1"
 STAGE = Stage("test", REGION, RUNTIME, None, {})
 PARAMETERS: dict[str, Any] = load_document()["Parameters"]
-SETTINGS = 'region = "eu-central-1"\nbroker_arn = "arn:b"\nmail_from = "a@example.com"\n'
+BROKER = "arn:aws:mq:eu-central-1:123456789012:broker:video2mp3:b-01234567-89ab-cdef-0123-456789abcdef"
+SETTINGS = f'region = "eu-central-1"\nbroker_arn = "{BROKER}"\nmail_from = "a@example.com"\n'
 URLS = {
     "POSTGRES_URL": "postgresql://ann:one@db/x",
     "MONGODB_URL": "mongodb://db/x",
@@ -60,14 +67,16 @@ def test_settings_become_parameters(tmp_path: Path):
     """One name for one thing: max_upload_bytes here is MAX_UPLOAD_BYTES there."""
     stage = stage_of(
         tmp_path,
-        SETTINGS + 'max_upload_bytes = 5\nsubnet_ids = ["a", "b"]\naccess_logs = false\nruntime = "python3.14"',
+        SETTINGS + 'max_upload_bytes = 5\nsubnet_ids = ["a", "b"]\nsecurity_group_ids = ["c"]\naccess_logs = false\n'
+        'runtime = "python3.14"',
     )
 
     assert stage.parameters == {
-        "BrokerArn": "arn:b",
+        "BrokerArn": BROKER,
         "MailFrom": "a@example.com",
         "MaxUploadBytes": "5",
         "SubnetIds": "a,b",
+        "SecurityGroupIds": "c",
         "AccessLogs": "false",
     }
     assert (stage.region, stage.runtime, stage.endpoint_url) == (REGION, "python3.14", None)
@@ -83,15 +92,24 @@ def test_the_stages_that_come_with_the_project_can_be_used(name: str):
     assert (stage.endpoint_url is None) is (name == "example")
 
 
-def test_the_example_names_every_setting():
-    """Nobody has to read the template to know what can be set."""
+def test_the_example_names_every_setting_and_what_it_is_without_it(tmp_path: Path):
+    """Nobody has to read the template to know what can be set. And who takes a # away changes nothing yet."""
     text = Path("stages/example.toml").read_text()
-    everything = text.replace("\n# ", "\n")
 
-    for name in PARAMETERS:
-        if name != "Stage" and not name.endswith("SecretArn"):
-            setting = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).strip("_")
-            assert f"\n{setting} = " in everything, setting
+    everything = stage_of(tmp_path, re.sub(r"^# (?=\w+ = )", "", text, flags=re.MULTILINE))
+
+    assert everything.runtime == RUNTIME
+    assert everything.parameters.keys() == {
+        name for name in PARAMETERS if name != "Stage" and not name.endswith("SecretArn")
+    }
+    for name in everything.parameters.keys() - load_stage("example", PARAMETERS).parameters.keys():
+        assert everything.parameters[name] == str(PARAMETERS[name]["Default"]), name
+
+
+@pytest.mark.parametrize("name", [name for name in PARAMETERS if "AllowedPattern" in PARAMETERS[name]])
+def test_what_a_setting_must_be_is_said_in_words(name: str):
+    """Else CloudFormation shows a regular expression."""
+    assert re.fullmatch(r"must be .+\.", PARAMETERS[name]["ConstraintDescription"])
 
 
 @pytest.mark.parametrize(
@@ -110,6 +128,16 @@ def test_the_example_names_every_setting():
         ),
         (SETTINGS + 'mail_transport = "pigeon"', ["mail_transport: must be one of console, ses, smtp."]),
         (SETTINGS + "runtime = 3", ["runtime: must be a text."]),
+        (
+            SETTINGS + "max_upload_bytes = 0\nconvert_concurrency = -1",
+            ["bytes: must be 1 or more", "must be 0 or more"],
+        ),
+        (SETTINGS + "max_upload_bytes = 999999999999", ["max_upload_bytes: must be 274877906944 or less."]),
+        (SETTINGS + 'cors_origin = "https://a.example/"', ["cors_origin: must be * or one origin"]),
+        (SETTINGS + 'public_url = "mp3.example.org"', ["public_url: must be like https://"]),
+        (SETTINGS.replace("arn:", "arn"), ["broker_arn: must be like arn:aws:mq:"]),
+        (SETTINGS.replace('"eu-central-1"', '"eu-west-1"'), ["broker_arn: is in eu-central-1, and Lambda polls"]),
+        (SETTINGS + 'subnet_ids = ["subnet-1"]', ["subnet_ids, security_group_ids: set both, or none."]),
         ("region = ", ["cannot be read"]),
     ],
 )
@@ -127,6 +155,8 @@ def test_a_stage_that_is_not_there_is_said_with_what_to_do(capsys: pytest.Captur
     assert main(["nowhere"]) == 1
     assert main(["../x"]) == 1
     assert main([]) == 1
+    # make deploy FUNCTION=notify
+    assert main(["", "notify"]) == 1
 
     said = capsys.readouterr().err
     assert "stages/nowhere.toml is missing. Copy stages/example.toml" in said
@@ -145,6 +175,24 @@ def test_the_document_gets_code_and_runtime_and_on_emulators_plain_slashes():
     assert document["Globals"]["Function"]["Runtime"] == "python3.11"
     assert document["Resources"]["Api"]["Properties"]["BinaryMediaTypes"] == ["*/*"]
     assert load_document()["Resources"]["Api"]["Properties"]["BinaryMediaTypes"] == ["*~1*"]
+
+
+@pytest.mark.parametrize("origin", ["", "*", "https://page.example.org"])
+def test_another_origin_reaches_what_api_gateway_answers_by_itself(origin: str):
+    """SAM names what is deployed by its text. What only a parameter says would stay as it was at first."""
+    before = transformed(load_document())["Resources"]
+    after = transformed(with_origin(load_document(), origin))["Resources"]
+
+    assert [name for name in before if name.startswith("ApiDeployment")] != [
+        name for name in after if name.startswith("ApiDeployment")
+    ]
+    for response in after["Api"]["Properties"]["Body"]["x-amazon-apigateway-gateway-responses"].values():
+        headers = response["responseParameters"]
+        allowed = {name: headers[name] for name in headers if "Access-Control-" in name}
+        assert allowed == {
+            f"gatewayresponse.header.{name}": f"'{said}'" for name, said in origin_headers(origin).items()
+        }
+        assert headers["gatewayresponse.header.Content-Type"] == "'application/problem+json'"
 
 
 # Secrets
@@ -188,27 +236,41 @@ def test_all_secrets_that_nobody_gave_are_named_and_none_is_made(aws: Aws):
     assert aws.secrets.list_secrets()["SecretList"] == []
 
 
-def test_a_broker_without_a_password_is_refused_before_anything_is_made(aws: Aws):
-    """Lambda could not poll it, and would not say so."""
-    with pytest.raises(CannotDeploy, match="AMQP_URL must be like"):
-        Secrets(aws.secrets, "test", URLS | {"AMQP_URL": "amqp://broker"}, print).arns(with_smtp=False)
+@pytest.mark.parametrize(
+    "url", ["amqp://broker", "amqps://ann:s\N{ACCOUNT OF}cret@broker", "amqps://ann:s[cret@broker"]
+)
+def test_a_broker_without_a_password_is_refused_before_anything_is_made(aws: Aws, url: str):
+    """Lambda could not poll it, and would not say so. And no password is shown, not even a wrong one."""
+    with pytest.raises(CannotDeploy, match="AMQP_URL must be like") as caught:
+        Secrets(aws.secrets, "test", URLS | {"AMQP_URL": url}, print).arns(with_smtp=False)
 
+    assert "cret" not in str(caught.value)
     assert aws.secrets.list_secrets()["SecretList"] == []
 
 
 def test_secrets_are_written_over_only_when_asked_to(aws: Aws):
-    """And only those that the environment has other values for."""
+    """And only those that the environment has values for. Not even what nobody can read is in the way."""
     said: list[str] = []
     Secrets(aws.secrets, "test", URLS, print).arns(with_smtp=False)
     keys = held(aws, "link-keys")
+    aws.secrets.put_secret_value(SecretId="video2mp3/test/mongodb", SecretString="no JSON")
 
-    changed = Secrets(aws.secrets, "test", URLS | {"MONGODB_URL": "mongodb://new"}, said.append).renew()
-    again = Secrets(aws.secrets, "test", URLS | {"MONGODB_URL": "mongodb://new"}, print).renew()
+    Secrets(aws.secrets, "test", {"MONGODB_URL": 'mongodb://ann:t%C3%B6"$@new'}, said.append).renew()
 
-    assert (changed, again) == (True, False)
-    assert held(aws, "mongodb") == {"MONGODB_URL": "mongodb://new"}
+    assert held(aws, "mongodb") == {"MONGODB_URL": 'mongodb://ann:t%C3%B6"$@new'}
     assert held(aws, "link-keys") == keys
-    assert said == ["Secret video2mp3/test/mongodb: changed to what MONGODB_URL says"]
+    assert said == ["Secret video2mp3/test/mongodb: set to what MONGODB_URL says"]
+
+
+def test_a_broker_without_a_password_is_written_over_nothing(aws: Aws):
+    """What is wrong is found before the first secret is another one."""
+    Secrets(aws.secrets, "test", URLS, print).arns(with_smtp=False)
+    new = {"MONGODB_URL": "mongodb://new", "AMQP_URL": "amqps://broker"}
+
+    with pytest.raises(CannotDeploy, match="AMQP_URL must be like"):
+        Secrets(aws.secrets, "test", new, print).renew()
+
+    assert held(aws, "mongodb") == {"MONGODB_URL": URLS["MONGODB_URL"]}
 
 
 def test_a_secret_that_is_being_deleted_is_not_used(aws: Aws):
@@ -216,7 +278,7 @@ def test_a_secret_that_is_being_deleted_is_not_used(aws: Aws):
     Secrets(aws.secrets, "test", URLS, print).arns(with_smtp=False)
     aws.secrets.delete_secret(SecretId="video2mp3/test/mongodb")
 
-    with pytest.raises(CannotDeploy, match="restore-secret --secret-id video2mp3/test/mongodb"):
+    with pytest.raises(CannotDeploy, match=f"restore-secret --region {REGION} --secret-id video2mp3/test/mongodb"):
         Secrets(aws.secrets, "test", URLS, print).arns(with_smtp=False)
 
 
@@ -255,7 +317,7 @@ def test_code_goes_to_a_bucket_that_is_private_and_keeps_everything(aws: Aws, tm
 
 
 def test_a_function_gets_other_code_and_nothing_else(aws: Aws, tmp_path: Path):
-    """Its settings stay, and a function that is not there has no hash."""
+    """Its settings stay, and one that is not there has no hash. What is packed for another Python is not for it."""
     artifacts = Artifacts(aws.s3, "video2mp3-test", aws.account(), REGION)
     artifacts.ensure_bucket()
     old, code = packed(tmp_path, "old"), Code(aws, STAGE)
@@ -270,6 +332,9 @@ def test_a_function_gets_other_code_and_nothing_else(aws: Aws, tmp_path: Path):
         MemorySize=512,
     )
     before = code.hashes(["AuthFunction", "UploadFunction"])
+    code.check_runtime(["AuthFunction"])
+    with pytest.raises(CannotDeploy, match=f"AuthFunction runs on {RUNTIME}, and the stage says python3.14"):
+        Code(aws, replace(STAGE, runtime="python3.14")).check_runtime(["AuthFunction"])
     new = packed(tmp_path, "new")
     artifacts.upload(new)
 
@@ -358,12 +423,24 @@ def test_a_deployment_that_fails_is_told_with_the_first_cause():
     )
 
 
+def test_a_deployment_that_cannot_even_be_taken_back_is_not_called_as_before():
+    """Somebody has to look."""
+    fake = FakeCloudFormation(
+        status="UPDATE_COMPLETE",
+        states=["UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_FAILED"],
+        failures=[("B", "No such runtime")],
+    )
+
+    with pytest.raises(CannotDeploy, match="It could not be taken back either"):
+        stack_of(fake).execute(ChangeSet("arn", (), is_new=False))
+
+
 @pytest.mark.parametrize(
     ("status", "said"),
     [
         ("UPDATE_IN_PROGRESS", "just being changed"),
-        ("ROLLBACK_COMPLETE", "aws cloudformation delete-stack --stack-name video2mp3-test"),
-        ("DELETE_FAILED", "delete-stack"),
+        ("ROLLBACK_COMPLETE", "aws cloudformation delete-stack --region eu-central-1 --stack-name video2mp3-test"),
+        ("DELETE_FAILED", "a bucket that is not empty stays"),
         ("UPDATE_ROLLBACK_FAILED", "continue-update-rollback"),
     ],
 )
@@ -392,6 +469,40 @@ def test_who_interrupts_is_told_what_goes_on(monkeypatch: pytest.MonkeyPatch):
     assert "CloudFormation goes on with video2mp3-test by itself" in said[-1]
 
 
+def test_who_is_no_longer_logged_in_is_told_what_goes_on(monkeypatch: pytest.MonkeyPatch):
+    """Tokens expire within the hour that a first deployment may take."""
+    fake, said = FakeCloudFormation(status="UPDATE_COMPLETE", states=["UPDATE_IN_PROGRESS"]), list[str]()
+
+    def expire(_: float) -> None:
+        raise refused("ExpiredToken")
+
+    monkeypatch.setattr("time.sleep", expire)
+
+    with pytest.raises(CannotDeploy, match="Log in again"), aws_errors():
+        stack_of(fake, said).execute(ChangeSet("arn", (), is_new=False))
+
+    assert "CloudFormation goes on with video2mp3-test by itself" in said[-1]
+
+
+@pytest.mark.parametrize("key", [KeyboardInterrupt, EOFError])
+def test_who_does_not_answer_the_question_says_no(key: type[BaseException], monkeypatch: pytest.MonkeyPatch):
+    """Ctrl-C there must not leave changes behind that are prepared."""
+
+    def answer(_: str) -> str:
+        raise key
+
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("builtins.input", answer)
+
+    assert _confirm() is False
+
+
+def test_secrets_are_not_renewed_with_one_function():
+    """It would be left unsaid that the others go on with the old ones."""
+    with pytest.raises(SystemExit, match="2"):
+        main(["local", "notify", "--secrets"])
+
+
 # Failures
 
 
@@ -405,7 +516,9 @@ def refused(code: str) -> ClientError:
         (refused("AccessDenied"), "AWS does not let you call CreateChangeSet: So it is."),
         (refused("ExpiredToken"), "AWS does not accept the credentials: So it is. Log in again."),
         (refused("LimitExceeded"), "AWS refuses CreateChangeSet: LimitExceeded: So it is."),
-        (EndpointConnectionError(endpoint_url="http://127.0.0.1:1"), "Look at the network, and at AWS_ENDPOINT_URL"),
+        (EndpointConnectionError(endpoint_url="http://127.0.0.1:1"), "Look at the network, at the region, and at AWS_"),
+        (ResponseParserError("<html>"), "What answers there is not AWS."),
+        (S3UploadFailedError("Failed to upload auth.zip"), "AWS cannot be asked: Failed to upload auth.zip"),
     ],
 )
 def test_what_aws_says_becomes_a_sentence(error: Exception, said: str):
@@ -454,6 +567,15 @@ def test_an_emulator_gets_no_keys_that_are_not_meant_for_it(monkeypatch: pytest.
 
     assert emulated.s3._request_signer._credentials.access_key == "test"
     assert Aws(STAGE, {}).s3._request_signer._credentials.access_key == "real"
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:4566", "http://", "http://127.0.0.1:port", "ftp://127.0.0.1"])
+def test_an_address_that_is_none_is_said(url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """A typing error there is no reason for a traceback."""
+    use_aws({"AWS_ENDPOINT_URL": url}, monkeypatch)
+
+    assert main(["local"]) == 1
+    assert f"An emulator's address is like http://127.0.0.1:4566, not '{url}'." in capsys.readouterr().err
 
 
 def test_an_emulator_that_does_not_run_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):

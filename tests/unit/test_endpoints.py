@@ -81,6 +81,7 @@ def test_what_cannot_be_read_is_named_with_its_variable(text: str, said: str):
 
     assert "FUNCTION_ENDPOINTS" in str(refused.value)
     assert said in str(refused.value)
+    assert "secret" not in str(refused.value)
 
 
 def test_a_function_is_called_where_it_is():

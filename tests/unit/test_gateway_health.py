@@ -1,10 +1,13 @@
 """/healthz, which the gateway answers by itself, and /readyz, which it asks a function for."""
 
+import asyncio
+import gc
 import threading
 import time
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import httpx
 import pytest
 
@@ -121,3 +124,33 @@ def test_many_who_ask_at_once_share_one_call_and_each_gets_the_answer():
 
     assert sorted(anyio.run(ask)) == sorted([(200, 0), (200, len(READY["body"]))] * 10)
     assert functions.called() == ["HealthFunction"]
+
+
+def test_nobody_hears_of_a_check_that_nobody_waits_for():
+    """A load balancer that goes away takes no notice of a function that does, too."""
+    complaints: list[Any] = []
+    asked, let_go = threading.Event(), threading.Event()
+
+    def fail(_: Any) -> Any:
+        asked.set()
+        let_go.wait(10)
+        raise FunctionUnavailable("nobody there")
+
+    async def ask_and_leave() -> None:
+        transport = httpx.ASGITransport(make_gateway(FakeFunctions(fail)))
+        async with httpx.AsyncClient(transport=transport, base_url="http://t") as client:
+            request = asyncio.create_task(client.get("/readyz"))
+            assert await anyio.to_thread.run_sync(asked.wait, 10)
+            request.cancel()
+            await asyncio.wait([request])
+
+    async def wait() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        await ask_and_leave()
+        let_go.set()
+        await anyio.sleep(0.05)
+        gc.collect()
+
+    anyio.run(wait)
+
+    assert complaints == []

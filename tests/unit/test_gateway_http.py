@@ -214,18 +214,18 @@ def test_a_client_that_reads_slowly_gets_everything(functions: FakeFunctions):
             time.sleep(0.02)
 
 
-@pytest.mark.parametrize("stored", [True, False])
+@pytest.mark.parametrize("body_bytes", [None, 6_000_000, 1_000_000], ids=["a file", "an answer", "its last piece"])
 def test_of_too_many_downloads_the_slowest_is_broken_off(
-    functions: FakeFunctions, caplog: pytest.LogCaptureFixture, stored: bool
+    functions: FakeFunctions, caplog: pytest.LogCaptureFixture, body_bytes: int | None
 ):
     """Each has megabytes in memory. Thousands of clients that read nothing would else end the gateway for all."""
-    functions.answer = stored_file_answer() if stored else {"statusCode": 200, "body": "x" * 6_000_000}
+    functions.answer = stored_file_answer() if body_bytes is None else {"statusCode": 200, "body": "x" * body_bytes}
     gateway = make_gateway(functions, files=Mp3(fails=False), limits=Limits(max_downloads=2))
     with served(gateway) as port, contextlib.ExitStack() as stack:
         clients = [stack.enter_context(download(port)) for _ in range(3)]
         *early, newest = [take_all(client) for client in clients]
 
-    rest = (64 * CHUNK_BYTES if stored else 6_000_000) - BEGINNING
+    rest = (body_bytes or 64 * CHUNK_BYTES) - BEGINNING
     assert min(early) < rest < min(newest, max(early))
     assert [vars(line)["status"] for line in caplog.records if line.message == "request"].count(499) == 1
     assert not [line for line in caplog.records if line.levelname in {"WARNING", "ERROR"}]
@@ -323,6 +323,29 @@ def test_a_request_that_does_not_end_before_the_drain_is_told_to_come_again(func
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert b"retry-after" in answer
     assert b"x-request-id" in answer
+
+
+def test_a_client_that_has_gone_is_not_told_that_the_server_ends(
+    functions: FakeFunctions, caplog: pytest.LogCaptureFixture
+):
+    """That nobody hears it is no error of ours."""
+    called, go_on = threading.Event(), threading.Event()
+
+    def slow(_: Any) -> Any:
+        called.set()
+        assert go_on.wait(10)
+        return OK
+
+    functions.answer = slow
+    with served(make_gateway(functions), drain_s=1) as port:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            client.sendall(f"{LOGIN}Content-Length: 0\r\n\r\n".encode())
+            assert called.wait(10)
+        threading.Timer(2, go_on.set).start()
+
+    (line,) = [record for record in caplog.records if record.message == "request"]
+    assert vars(line)["status"] == 499
+    assert not [vars(record) for record in caplog.records if record.exc_info]
 
 
 def test_the_process_serves_until_sigterm_and_then_ends_well():

@@ -1,5 +1,6 @@
 """The host as an application: what Lambda's Invoke API says to each call."""
 
+import contextlib
 import sys
 import threading
 import time
@@ -15,6 +16,7 @@ import pytest
 from functions.shared.logs import get_logger
 from infra.host.app import MAX_ASYNCHRONOUS_BYTES, InvokeApi
 from infra.host.calls import Calls
+from infra.host.documents import Refused
 from infra.invoke import MAX_PAYLOAD_BYTES, Context
 from infra.template import Function
 from tests.fakes.gateway import wait_until
@@ -76,6 +78,14 @@ def send(api: Any, *, name: str = NAME, kind: str | None = None, **request: Any)
     async def exchange() -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://host") as client:
             return await client.post(f"/2015-03-31/functions/{name}/invocations", headers=headers, **request)
+
+    return anyio.run(exchange)
+
+
+def look(api: Any) -> httpx.Response:
+    async def exchange() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://host") as client:
+            return await client.get("/healthz")
 
     return anyio.run(exchange)
 
@@ -334,7 +344,8 @@ def test_a_host_that_ends_takes_no_call_and_shortens_those_it_has(
     wait_until(lambda: calls.running == 1)
     calls.end(3)
 
-    assert_refused(send(api, json={}), 503, "ServiceException")
+    for kind in ("RequestResponse", "Event"):
+        assert_refused(send(api, kind=kind, json={}), 503, "ServiceException")
     assert handler.contexts[0].get_remaining_time_in_millis() <= 3000
     held.set()
     thread.join(5)
@@ -342,14 +353,51 @@ def test_a_host_that_ends_takes_no_call_and_shortens_those_it_has(
     assert len(handler.events) == 1
 
 
+def test_what_was_accepted_before_the_end_is_done(calls: Calls, handler: Handler):
+    """Its caller was told so, and is gone."""
+    run = calls.begin(NAME)
+    calls.end(3)
+
+    assert calls.running == 1
+    assert run([b"[1]"]).content == b"[1]"
+    assert handler.contexts[0].get_remaining_time_in_millis() <= 3000
+    assert calls.running == 0
+
+
+@pytest.mark.parametrize("event", [b"{}", b"{"])
+def test_a_call_that_was_begun_ends_whatever_comes_of_it(calls: Calls, event: bytes):
+    """Else the host would never be done."""
+    run = calls.begin(NAME)
+    with contextlib.suppress(Refused):
+        run([event])
+
+    assert calls.running == 0
+
+
+def test_a_host_whose_calls_are_all_stuck_is_not_well(handler: Handler, held: threading.Event):
+    """A thread cannot be ended, so only a new process takes calls again; Kubernetes starts one."""
+    function = Function(NAME, "functions_of_a_host.handler", 0, 512)
+    calls = Calls({NAME: function}, prefix=PREFIX, new_id=lambda: "call-1", logger=LOGGER)
+    api = make_api(calls, max_calls=2)
+    threads = [threading.Thread(target=send, args=(api,), kwargs={"json": {}}) for _ in range(2)]
+    threads[0].start()
+    wait_until(lambda: calls.overdue == 1)
+    one = look(api)
+    threads[1].start()
+    wait_until(lambda: calls.overdue == 2)
+    all_of_them = look(api)
+    held.set()
+    for thread in threads:
+        thread.join(5)
+
+    assert (one.status_code, one.json()) == (200, {"status": "ok"})
+    assert (all_of_them.status_code, all_of_them.json()) == (503, {"status": "stuck"})
+    assert look(api).status_code == 200
+
+
 def test_health_is_answered_by_the_host_itself(api: Any, handler: Handler):
     """It says that the process lives, and costs no call."""
-
-    async def look() -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://host") as client:
-            return await client.get("/healthz")
-
-    answer = anyio.run(look)
+    answer = look(api)
 
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
     assert handler.events == []

@@ -20,7 +20,17 @@ from functions.shared.conversions import Quality
 from functions.shared.settings import from_env
 from infra.rabbitmq.topology import CONSUMER_TIMEOUT_MS
 from infra.template import load_template
-from tests.deployment import HOSTED, OURS, ROOT, TRIGGERED, endpoints, image_of, settings_of, variables_of
+from tests.deployment import (
+    HOSTED,
+    OURS,
+    ROOT,
+    TRIGGERED,
+    checked_of,
+    endpoints,
+    image_of,
+    settings_of,
+    variables_of,
+)
 from tests.kustomize import Object, pod_of, render
 
 FOLDER = ROOT / "infra/kubernetes"
@@ -371,6 +381,15 @@ def test_a_process_is_told_all_that_it_and_its_functions_need(overlay: str, proc
         from_env(struct, environment(process, OVERLAYS[overlay]))
 
 
+@pytest.mark.parametrize("process", sorted({*HOSTED, *TRIGGERED}))
+def test_setup_checks_what_functions_are_told(process: str):
+    """One that cannot be used stops setup, and what it says is seen; a function would end again and again."""
+    told, checked = ({variable["name"] for variable in container(each)["env"]} for each in (process, "setup"))
+
+    # Those of one process are not in the ConfigMap, and PUBLIC_URL can be any text.
+    assert (told & checked_of(process)) - {"PUBLIC_URL", "HASHES_AT_ONCE"} <= checked
+
+
 def test_the_converter_holds_no_key_to_anybodys_account():
     """What ffmpeg reads, strangers send. Whoever gets out of it must find neither keys nor passwords of people."""
     held = {variable["name"] for variable in container("convert")["env"] if "secretKeyRef" in str(variable)}
@@ -637,6 +656,18 @@ def test_there_is_room_for_the_largest_video_and_the_longest_mp3():
     assert "medium" not in volume["emptyDir"]
     assert quantity(resources["requests"]["ephemeral-storage"]) >= quantity(volume["emptyDir"]["sizeLimit"])
     assert quantity(resources["limits"]["ephemeral-storage"]) > quantity(volume["emptyDir"]["sizeLimit"])
+
+
+def test_setup_can_be_applied_before_the_rest():
+    """Its pod would wait for a ConfigMap that comes only after it, and whoever upgrades would wait for the pod."""
+    (names,) = re.findall(rf"--selector '{NAME} in \((.*?)\)'", DOCS)
+    applied = [made for made in PROD if made["metadata"].get("labels", {}).get(NAME) in names.split(", ")]
+
+    assert workload("setup") in applied
+    read = [variable["valueFrom"].get("configMapKeyRef") for variable in container("setup")["env"]]
+    assert {reference["name"] for reference in read if reference} == {
+        made["metadata"]["name"] for made in all_of("ConfigMap", applied)
+    }
 
 
 def test_setup_can_be_applied_again():

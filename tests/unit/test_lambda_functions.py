@@ -11,6 +11,7 @@ import pytest
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
+from functions.shared.settings import InvalidSettings
 from infra.invoke import AnswerLost, AnswerTooLarge, EventTooLarge, FunctionFailed, FunctionUnavailable
 from infra.lambda_functions import LambdaFunctions, connect_functions, connect_lambda
 from infra.local.processes import free_port
@@ -73,12 +74,22 @@ def test_a_call_that_is_refused_did_not_happen(stubbed, code: str, status: int, 
     assert refused.value.__cause__ is not None
 
 
-def test_a_500_says_nothing_of_whether_the_function_was_called(stubbed):
-    """A host that ends while a function runs can say no more."""
+@pytest.mark.parametrize(("code", "status"), [("ServiceException", 500), ("504", 504)])
+def test_some_answers_say_nothing_of_whether_the_function_was_called(stubbed, code: str, status: int):
+    """A host that ends while a function runs can say no more, nor can a proxy that did not wait for it."""
     functions, stub = stubbed
-    stub.add_client_error("invoke", "ServiceException", "why", 500)
+    stub.add_client_error("invoke", code, "why", status)
 
     with pytest.raises(AnswerLost):
+        functions.invoke("AuthFunction", {})
+
+
+def test_an_event_that_cannot_be_read_is_the_callers_mistake(stubbed):
+    """It will not get better: the message that it was made of must not wait for ever, and hold up its queue."""
+    functions, stub = stubbed
+    stub.add_client_error("invoke", "InvalidRequestContentException", "Could not parse request body", 400)
+
+    with pytest.raises(ValueError, match="cannot be read"):
         functions.invoke("AuthFunction", {})
 
 
@@ -146,11 +157,12 @@ def test_an_endpoint_that_is_not_there_was_never_reached():
 class Listener:
     """Takes connections and one request on each, and then does nothing, or goes away."""
 
-    def __init__(self, *, closes: bool) -> None:
+    def __init__(self, *, closes: bool, host: str = "127.0.0.1") -> None:
         self.requests: list[bytes] = []
         self._closes = closes
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket = socket.create_server((host, 0), family=family)
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self._socket.getsockname()[1]}"
         self._connections: list[socket.socket] = []
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -172,10 +184,8 @@ class Listener:
         self._thread.join(5)
 
 
-@pytest.mark.parametrize("closes", [True, False])
-def test_a_call_is_made_once_even_if_its_answer_is_lost(closes: bool):
-    """It may have done its work, and the second time would be a second mail, or a second slice."""
-    listener = Listener(closes=closes)
+def requests_of_a_call(listener: Listener) -> list[bytes]:
+    """Make a call whose answer is lost, and return what the listener, which is closed, was sent for it."""
     client = connect_lambda(listener.url, read_timeout_s=0.3)
     try:
         with pytest.raises(AnswerLost):
@@ -183,8 +193,13 @@ def test_a_call_is_made_once_even_if_its_answer_is_lost(closes: bool):
     finally:
         client.close()
         listener.close()
+    return listener.requests
 
-    assert len(listener.requests) == 1
+
+@pytest.mark.parametrize("closes", [True, False])
+def test_a_call_is_made_once_even_if_its_answer_is_lost(closes: bool):
+    """It may have done its work, and the second time would be a second mail, or a second slice."""
+    assert len(requests_of_a_call(Listener(closes=closes))) == 1
 
 
 @pytest.mark.parametrize("credentials", [True, False])
@@ -193,16 +208,10 @@ def test_only_who_has_credentials_signs(credentials: bool, monkeypatch: pytest.M
     if credentials:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a secret")
-    listener = Listener(closes=True)
-    client = connect_lambda(listener.url, read_timeout_s=1)
-    try:
-        with pytest.raises(AnswerLost):
-            LambdaFunctions({AUTH.name: client}).invoke("AuthFunction", {})
-    finally:
-        client.close()
-        listener.close()
 
-    assert (b"AWS4-HMAC-SHA256" in listener.requests[0]) is credentials
+    [request] = requests_of_a_call(Listener(closes=True))
+
+    assert (b"AWS4-HMAC-SHA256" in request) is credentials
 
 
 def test_nobody_is_asked_for_the_machines_own_role(monkeypatch: pytest.MonkeyPatch):
@@ -223,16 +232,50 @@ def test_nobody_is_asked_for_the_machines_own_role(monkeypatch: pytest.MonkeyPat
         ("https://lambda-fips.us-west-2.amazonaws.com", "us-west-2"),
         ("https://vpce-0a1-b2.lambda.ap-south-1.vpce.amazonaws.com", "ap-south-1"),
         ("https://lambda.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+        ("https://lambda.eu-west-1.api.aws", "eu-west-1"),
         ("http://auth:9000", "us-east-1"),
     ],
 )
 def test_the_region_is_that_of_the_address(url: str, region: str, monkeypatch: pytest.MonkeyPatch):
     """A call that is signed for another is refused."""
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a secret")
     client = connect_lambda(url, read_timeout_s=1)
 
     assert client.meta.region_name == region
     client.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "environ", "said"),
+    [
+        ("http://auth:9000", {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE"}, "AWS_SECRET_ACCESS_KEY"),
+        ("http://auth:9000", {"AWS_PROFILE": "nobody"}, "nobody"),
+        ("http://auth:9000", {"AWS_DEFAULT_REGION": "over there"}, "over there"),
+        ("http://the_host:9000", {}, "Invalid endpoint"),
+        # AWS would refuse every call, also once there are some.
+        (
+            "https://lambda.eu-west-1.amazonaws.com",
+            {"AWS_EC2_METADATA_DISABLED": "true"},
+            "Unable to locate credentials",
+        ),
+    ],
+)
+def test_what_a_call_cannot_be_made_with_is_said_at_the_start(url, environ, said, monkeypatch: pytest.MonkeyPatch):
+    """A process that fails at once, with a sentence, is seen by whoever deploys it."""
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(InvalidSettings, match=said) as refused:
+        connect_functions({AUTH.name: AUTH}, url)
+
+    assert url in str(refused.value)
+
+
+def test_a_host_may_have_an_address_of_ipv6():
+    [request] = requests_of_a_call(Listener(closes=True, host="::1"))
+
+    assert request.startswith(b"POST /2015-03-31/functions/AuthFunction/invocations ")
 
 
 def test_a_function_is_waited_for_as_long_as_it_may_take():

@@ -5,14 +5,18 @@ import itertools
 import json
 import logging
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from aws_lambda_powertools import Logger
 
 from functions.shared.logs import get_logger, log_keys
+from functions.shared.settings import InvalidSettings
 
 FORGED = "x\r\n12:30:01 INFO auth: logged in user_id=1\x1b[2K\x9b31m\u2028\u202e"
 _NUMBERS = itertools.count()
@@ -163,3 +167,29 @@ def _fail() -> None:
     error = ValueError("broken in here")
     error.add_note("and a note")
     raise error
+
+
+@pytest.mark.parametrize("level", ["verbose", "10", " "])
+def test_a_level_that_is_none_is_told(level: str, monkeypatch: pytest.MonkeyPatch):
+    """It is a word that people guess, and every process reads it first."""
+    monkeypatch.setenv("LOG_LEVEL", level)
+
+    with pytest.raises(InvalidSettings, match=r"^The environment variable LOG_LEVEL cannot be used"):
+        get_logger("any")
+
+
+@pytest.mark.parametrize("process", ["infra.gateway", "infra.host auth", "infra.triggers notify", "infra.local run"])
+def test_a_process_that_cannot_log_says_so_in_a_sentence(process: str, tmp_path: Path):
+    """A traceback in a container that starts again and again is read by nobody."""
+    ended = subprocess.run(
+        [sys.executable, "-m", *process.split()],
+        env={"LOG_LEVEL": "verbose", "V2M_STATE": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert ended.returncode == 1
+    assert "LOG_LEVEL cannot be used" in ended.stderr
+    assert "Traceback" not in ended.stderr

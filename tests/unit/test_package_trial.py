@@ -117,6 +117,15 @@ def test_what_only_a_type_checker_imports_need_not_be_there(tmp_path: Path):
     read_imports(folder, ["functions.x.app.handler"])
 
 
+@pytest.mark.parametrize("text", ["type later of", "\0"])
+def test_code_that_this_python_cannot_read_is_told(text: str, tmp_path: Path):
+    """What is packed may be for a newer Python than the one that packs."""
+    folder = write(tmp_path, {**FUNCTION, "functions/x/app.py": "import package", "package.py": text})
+
+    with pytest.raises(CannotPackage, match=r"^package cannot be read: .* put that one on the PATH"):
+        read_imports(folder, ["functions.x.app.handler"])
+
+
 def test_modules_that_are_compiled_for_another_python_are_refused(tmp_path: Path):
     """They would be missed as if they were not there."""
     write(tmp_path, {"a/_b.cpython-313-x86_64-linux-gnu.so": "", "a/_c.abi3.so": "", "a.libs/libz.so": ""})

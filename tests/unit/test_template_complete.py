@@ -122,7 +122,7 @@ def test_a_function_may_do_what_it_does_and_no_more(name: str):
         allowed |= {f"ec2:Describe{what}" for what in ("NetworkInterfaces", "SecurityGroups", "Subnets", "Vpcs")}
     allowed |= {
         "ConvertFunction": {"lambda:InvokeFunction"},
-        "NotifyFunction": {"ses:SendEmail", "ses:SendRawEmail"},
+        "NotifyFunction": {"ses:SendRawEmail"},
         "DownloadFunction": {
             "s3:GetObject",
             "s3:PutObject",
@@ -140,13 +140,28 @@ def test_a_function_may_do_what_it_does_and_no_more(name: str):
 def test_convert_calls_itself_alone_and_again_when_it_failed():
     """By name, since a role that names its function by reference would depend on what depends on it."""
     resources = [resource for actions, resource in statements("ConvertFunction") if "lambda:InvokeFunction" in actions]
-    (settings,) = of_kind("AWS::Lambda::EventInvokeConfig").values()
+    settings = PLAIN["ConvertFunctionEventInvokeConfig"]["Properties"]
 
     assert len(resources) == 1
     assert resources[0]["Fn::Sub"].endswith(":function:video2mp3-${Stage}-ConvertFunction")
     assert PLAIN["ConvertFunction"]["Properties"]["Environment"]["Variables"]["HAND_OFF"] == "true"
     assert settings["FunctionName"] == {"Ref": "ConvertFunction"}
     assert settings["MaximumRetryAttempts"] == 2
+
+
+def test_sweep_is_not_called_again_for_a_minute_that_is_over():
+    """Lambda would repeat a call that failed, beside those that come anyway, and count each as an error."""
+    settings = PLAIN["SweepFunctionEventInvokeConfig"]["Properties"]
+
+    assert settings["FunctionName"] == {"Ref": "SweepFunction"}
+    assert (settings["MaximumRetryAttempts"], settings["MaximumEventAgeInSeconds"]) == (0, 60)
+
+
+def test_notify_may_send_whatever_ses_has_set_up():
+    """An identity may have a configuration set by default, and SES asks for leave to use that, too."""
+    (resources,) = [resource for actions, resource in statements("NotifyFunction") if "ses:SendRawEmail" in actions]
+
+    assert [each["Fn::Sub"].rpartition(":")[2] for each in resources] == ["identity/*", "configuration-set/*"]
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -194,17 +209,19 @@ def test_errors_of_a_function_raise_an_alarm(name: str):
     assert watched.count([{"Name": "FunctionName", "Value": {"Ref": name}}]) == 1
 
 
-def test_dead_letters_of_each_queue_raise_an_alarm():
-    """Somebody waits for what lies there."""
+def test_each_queue_that_nobody_takes_from_raises_an_alarm_and_so_do_its_dead_letters():
+    """Somebody waits for what lies there. Of a poller that cannot log in to the broker nothing else tells."""
     watched = {
-        dimension["Value"]
+        (alarm["Statistic"], dimension["Value"])
         for alarm in of_kind("AWS::CloudWatch::Alarm").values()
         if alarm["Namespace"] == "AWS/AmazonMQ"
         for dimension in alarm["Dimensions"]
         if dimension["Name"] == "Queue"
     }
 
-    assert watched == {f"{queue.name}.dlq" for queue in QUEUES}
+    assert watched == {("Minimum", queue.name) for queue in QUEUES} | {
+        ("Maximum", f"{queue.name}.dlq") for queue in QUEUES
+    }
 
 
 def test_every_alarm_says_what_it_is_and_reaches_somebody():
@@ -212,7 +229,7 @@ def test_every_alarm_says_what_it_is_and_reaches_somebody():
     alarms = of_kind("AWS::CloudWatch::Alarm")
     subscription = PLAIN["AlarmTopic"]["Properties"]["Subscription"]
 
-    assert len(alarms) == len(FUNCTIONS) + 6
+    assert len(alarms) == len(FUNCTIONS) + 8
     for name, alarm in alarms.items():
         assert alarm["AlarmName"] == {"Fn::Sub": "video2mp3-${Stage}-" + name}
         assert alarm["AlarmDescription"].endswith(".")

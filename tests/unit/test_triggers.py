@@ -12,10 +12,10 @@ import pytest
 
 from functions.shared.events import Event, EventName
 from functions.shared.logs import get_logger
-from functions.shared.rmq import events_in
+from functions.shared.rmq import MalformedMessage, events_in
 from functions.shared.settings import InvalidSettings
 from infra.invocations import Invocations
-from infra.invoke import Context, FunctionFailed, FunctionUnavailable, InProcessFunctions
+from infra.invoke import Context, FunctionFailed, FunctionUnavailable, InProcessFunctions, to_payload
 from infra.template import Function, ScheduleTrigger, load_template
 from infra.triggers.__main__ import only
 from infra.triggers.backoff import Backoff
@@ -136,6 +136,28 @@ def test_headers_of_every_type_become_json():
         "yes": True,
         "nothing": None,
     }
+
+
+def test_what_is_not_text_or_a_number_arrives_too():
+    """What is not UTF-8 is bytes in pika. One such message must not hold up its queue until it is a dead letter."""
+    raw: Any = b"\xff"
+    properties = pika.BasicProperties(
+        content_type=raw, correlation_id=raw, message_id=b"m\xff1", app_id=raw, headers={raw: [float("nan"), 1.5]}
+    )
+
+    event = rmq_event("q", "/", delivery(), properties, b"")
+
+    [message] = json.loads(to_payload(event))["rmqMessagesByQueue"]["q::/"]
+    assert message["basicProperties"]["messageId"] == r"m\xff1"
+    assert message["basicProperties"]["headers"] == {r"\xff": ["nan", 1.5]}
+
+
+def test_a_body_that_is_nested_too_deeply_is_malformed():
+    """It goes to the dead letters at once, and neither ends a consumer nor comes again twenty times."""
+    body = b'{"conversion_id":' + b"[" * 100_000
+
+    with pytest.raises(MalformedMessage):
+        next(events_in(rmq_event("q", "/", delivery(), pika.BasicProperties(message_id="m1"), body), *EventName))
 
 
 def test_a_timestamp_beyond_all_calendars_does_not_stop_a_message():

@@ -19,10 +19,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("function", metavar="FUNCTION", nargs="?", help="deploy only its code (default: everything)")
     parser.add_argument("--yes", action="store_true", help="do not ask before anything is changed")
     parser.add_argument(
-        "--secrets", action="store_true", help="write secrets over that are set in the environment to something else"
+        "--secrets",
+        action="store_true",
+        help="write over the secrets that the environment has, and let functions read them",
     )
     given = parser.parse_args(arguments)
-    if given.stage is None:
+    if given.secrets and given.function:
+        parser.error("--secrets is for a deployment of everything")
+    if not given.stage:
         print(f"Name a stage: make deploy STAGE=x. There are: {', '.join(names())}.", file=sys.stderr)
         return 1
     try:
@@ -40,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     if deployed is None:
-        print("Nothing was changed.")
+        print("The stack was not changed.")
         return 1
     print(_table(deployed))
     print(deployed.url)
@@ -52,7 +56,8 @@ def _confirm() -> bool:
         return True
     try:
         return input("Make these changes? [y/N] ").strip().lower() in {"y", "yes"}
-    except EOFError:
+    except (EOFError, KeyboardInterrupt):
+        # What was prepared is then dropped.
         return False
 
 

@@ -3,10 +3,12 @@
 import os
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
 
+from infra.package.deploy.failures import CannotDeploy
 from infra.package.deploy.stages import Stage
 
 # What boto3 makes has no types of its own.
@@ -16,12 +18,17 @@ Client = Any
 class Aws:
     """One AWS account and region: the clients that a deployment needs, and who asks.
 
-    `endpoint_url` is None at AWS itself.
+    `endpoint_url` is None at AWS itself. Raises CannotDeploy if one is given that is no address.
     """
 
     def __init__(self, stage: Stage, environ: Mapping[str, str]) -> None:
         self.region = stage.region
         self.endpoint_url = environ.get("AWS_ENDPOINT_URL") or stage.endpoint_url
+        if self.endpoint_url is not None and not _is_address(self.endpoint_url):
+            raise CannotDeploy(
+                f"An emulator's address is like http://127.0.0.1:4566, not {self.endpoint_url!r}. "
+                "AWS_ENDPOINT_URL names it, or endpoint_url of the stage."
+            )
         session = boto3.session.Session(region_name=stage.region)
         keys = {}
         if self.endpoint_url is not None:
@@ -61,6 +68,14 @@ class Aws:
     def account(self) -> str:
         """Return the number of the account. It is the first question, so it tells who has no credentials."""
         return str(self._sts.get_caller_identity()["Account"])
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def connect_aws(stage: Stage, environ: Mapping[str, str] = os.environ) -> Aws:

@@ -37,6 +37,16 @@ class Code:
             found[name] = base64.b64decode(answer["CodeSha256"]).hex()
         return found
 
+    def check_runtime(self, names: Iterable[str]) -> None:
+        """Raise CannotDeploy if one of them runs on another runtime than the stage says, so other packages fit it."""
+        for name in names:
+            answer = self._aws.functions.get_function_configuration(FunctionName=self._stage.function(name))
+            if answer["Runtime"] != self._stage.runtime:
+                raise CannotDeploy(
+                    f"{name} runs on {answer['Runtime']}, and the stage says {self._stage.runtime}. "
+                    f"First deploy all: make deploy STAGE={self._stage.name}"
+                )
+
     def update(self, name: str, package: Package, artifacts: Artifacts) -> None:
         """Give a function the code of a package that was uploaded, and wait until it runs. Raises CannotDeploy."""
         self._aws.functions.update_function_code(

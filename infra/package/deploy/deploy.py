@@ -17,7 +17,7 @@ from infra.package.deploy.gateway_responses import use_gateway_responses, with_g
 from infra.package.deploy.secret_store import Secrets
 from infra.package.deploy.stack import Change, Stack
 from infra.package.deploy.stages import FOLDER, Stage, load_stage
-from infra.package.document import packages_of, with_code, with_plain_slashes, with_runtime
+from infra.package.document import packages_of, with_code, with_origin, with_plain_slashes, with_runtime
 from infra.package.packages import OUTPUT, Package, package
 from infra.template import load_document
 
@@ -74,20 +74,20 @@ class Deployment:
 
         Raises CannotDeploy, CannotPackage and what boto3 raises.
         """
-        artifacts = self._artifacts()
-        stack = Stack(self._aws.cloudformation, self._stage.stack, poll_s=self._aws.poll_s, say=self._say)
+        artifacts, stack, secrets = self._artifacts(), self._stack(), self._secrets()
         known = {} if stack.is_new() else stack.outputs()
         self._check_access_logs()
-        parameters = self._parameters(renew_secrets=renew_secrets)
+        arns = secrets.arns(with_smtp=self._stage.parameters.get("MailTransport") == "smtp")
+        parameters = {"Stage": self._stage.name, **self._stage.parameters, **arns}
         names = [name for group in self._packages_of.values() for name in group]
         before = self._code.hashes(names)
         packages = self._package_all()
         artifacts.ensure_bucket()
         for each in packages.values():
             artifacts.upload(each)
-        document = with_runtime(
-            with_code(copy.deepcopy(self._document), lambda name: artifacts.uri(packages[name])), self._stage.runtime
-        )
+        document = with_code(copy.deepcopy(self._document), lambda name: artifacts.uri(packages[name]))
+        document = with_runtime(document, self._stage.runtime)
+        document = with_origin(document, self._stage.parameters.get("CorsOrigin", ""))
         if self._aws.is_emulator:
             document = with_gateway_responses(with_plain_slashes(document))
         url = api_url(self._aws, self._stage.name, known) if known else ""
@@ -110,7 +110,11 @@ class Deployment:
         if self._aws.is_emulator:
             use_gateway_responses(self._aws.apis, outputs["ApiId"], self._stage.name)
         self._undo_single_deployments(packages, artifacts)
-        self._finish(names, url, restart=renew_secrets and self._renewed)
+        if renew_secrets:
+            secrets.renew()
+            self._say("Starting the functions anew, so that they read their secrets")
+            self._code.restart(names)
+        self._check_health(url)
         return Deployed(url, outputs, before, self._code.hashes(names))
 
     def one(self, name: str) -> Deployed:
@@ -120,14 +124,14 @@ class Deployment:
         """
         if name not in self._packages_of:
             raise CannotDeploy(f"There is no function {name!r}. There are: {', '.join(sorted(self._packages_of))}.")
-        artifacts = self._artifacts()
-        stack = Stack(self._aws.cloudformation, self._stage.stack, poll_s=self._aws.poll_s, say=self._say)
-        outputs = stack.outputs()
+        artifacts, stack = self._artifacts(), self._stack()
+        outputs = {} if stack.is_new() else stack.outputs()
         everything = [each for group in self._packages_of.values() for each in group]
         before = self._code.hashes(everything)
         functions = self._packages_of[name]
         if not outputs or not before.keys() >= set(functions):
             raise CannotDeploy(f"{name} is not deployed there. First deploy all: make deploy STAGE={self._stage.name}")
+        self._code.check_runtime(functions)
         made = self._package(name)
         changed = [each for each in functions if before[each] != made.sha256]
         if changed:
@@ -136,9 +140,10 @@ class Deployment:
         else:
             self._say(f"{name}: nothing changed")
         for each in changed:
+            self._say(f"{each}: getting its new code")
             self._code.update(each, made, artifacts)
         url = api_url(self._aws, self._stage.name, outputs)
-        check_health(url)
+        self._check_health(url)
         return Deployed(url, outputs, before, self._code.hashes(everything))
 
     def _artifacts(self) -> Artifacts:
@@ -146,6 +151,12 @@ class Deployment:
         place = self._aws.endpoint_url or f"account {account}, {self._aws.region}"
         self._say(f"Stage {self._stage.name}: {place}")
         return Artifacts(self._aws.s3, self._stage.stack, account, self._aws.region, self._say)
+
+    def _stack(self) -> Stack:
+        return Stack(self._aws.cloudformation, self._stage.stack, poll_s=self._aws.poll_s, say=self._say)
+
+    def _secrets(self) -> Secrets:
+        return Secrets(self._aws.secrets, self._stage.name, self._environ, self._say)
 
     def _check_access_logs(self) -> None:
         wanted = self._stage.parameters.get("AccessLogs", "true") == "true"
@@ -172,12 +183,6 @@ class Deployment:
     def _package(self, name: str) -> Package:
         return self._make_package(name, runtime=self._stage.runtime, output=self._output, say=self._say)
 
-    def _parameters(self, *, renew_secrets: bool) -> dict[str, str]:
-        secrets = Secrets(self._aws.secrets, self._stage.name, self._environ, self._say)
-        arns = secrets.arns(with_smtp=self._stage.parameters.get("MailTransport") == "smtp")
-        self._renewed = secrets.renew() if renew_secrets else False
-        return {"Stage": self._stage.name, **self._stage.parameters, **arns}
-
     def _undo_single_deployments(self, packages: Mapping[str, Package], artifacts: Artifacts) -> None:
         """CloudFormation does not see code that was deployed alone, so it would leave it when it is the older one."""
         for name, made in packages.items():
@@ -186,10 +191,8 @@ class Deployment:
                     self._say(f"{function}: had other code, by a deployment of its own")
                     self._code.update(function, made, artifacts)
 
-    def _finish(self, names: Sequence[str], url: str, *, restart: bool) -> None:
-        if restart:
-            self._say("Secrets were changed. Starting the functions anew.")
-            self._code.restart(names)
+    def _check_health(self, url: str) -> None:
+        self._say(f"Waiting for {url}/healthz")
         check_health(url)
 
 

@@ -4,7 +4,9 @@ import contextlib
 from collections.abc import Iterator
 from typing import Final
 
+from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, NoCredentialsError
+from botocore.parsers import ResponseParserError
 
 _DENIED: Final = frozenset(
     {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "Forbidden", "403"}
@@ -40,7 +42,9 @@ def aws_errors() -> Iterator[None]:
             "There are no AWS credentials. Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
         ) from error
     except EndpointConnectionError as error:
-        raise CannotDeploy(f"{error} Look at the network, and at AWS_ENDPOINT_URL if it is set.") from error
+        raise CannotDeploy(
+            f"{error} Look at the network, at the region, and at AWS_ENDPOINT_URL if it is set."
+        ) from error
     except ClientError as error:
         said = str(error.response.get("Error", {}).get("Message", "")) or str(error)
         if code_of(error) in _DENIED:
@@ -48,5 +52,7 @@ def aws_errors() -> Iterator[None]:
         if code_of(error) in _WRONG_CREDENTIALS:
             raise CannotDeploy(f"AWS does not accept the credentials: {said} Log in again.") from error
         raise CannotDeploy(f"AWS refuses {error.operation_name}: {code_of(error)}: {said}") from error
-    except BotoCoreError as error:
+    except ResponseParserError as error:
+        raise CannotDeploy("What answers there is not AWS. Look at AWS_ENDPOINT_URL, and at proxies.") from error
+    except (BotoCoreError, Boto3Error) as error:
         raise CannotDeploy(f"AWS cannot be asked: {error}") from error

@@ -70,19 +70,15 @@ class Secrets:
         made = {purpose: self._create(purpose, content) for purpose, content in contents.items()}
         return {parameter(purpose): made.get(purpose) or str(arn) for purpose, arn in found.items()}
 
-    def renew(self) -> bool:
-        """Write those over that the environment has other values for. Return whether any was changed."""
-        changed = False
-        for purpose, variable in SECRETS.items():
-            value = self._environ.get(variable)
-            if not value or self._find(purpose) is None:
-                continue
-            name, content = secret_name(self._stage, purpose), _content(purpose, value)
-            if json.loads(self._client.get_secret_value(SecretId=name)["SecretString"]) != content:
+    def renew(self) -> None:
+        """Write those over that the environment has values for. What was in them is not read. Raises CannotDeploy."""
+        given = {purpose: value for purpose, variable in SECRETS.items() if (value := self._environ.get(variable))}
+        contents = {purpose: _content(purpose, value) for purpose, value in given.items()}
+        for purpose, content in contents.items():
+            if self._find(purpose) is not None:
+                name = secret_name(self._stage, purpose)
                 self._client.put_secret_value(SecretId=name, SecretString=json.dumps(content))
-                self._say(f"Secret {name}: changed to what {variable} says")
-                changed = True
-        return changed
+                self._say(f"Secret {name}: set to what {SECRETS[purpose]} says")
 
     def _value(self, purpose: str) -> str | None:
         value = self._environ.get(SECRETS[purpose])
@@ -99,7 +95,7 @@ class Secrets:
         if found.get("DeletedDate"):
             raise CannotDeploy(
                 f"The secret {name} is about to be deleted. Keep it: "
-                f"aws secretsmanager restore-secret --secret-id {name}"
+                f"aws secretsmanager restore-secret --region {self._client.meta.region_name} --secret-id {name}"
             )
         return str(found["ARN"])
 
@@ -123,8 +119,9 @@ def _content(purpose: str, value: str) -> dict[str, str]:
         try:
             parts = urlsplit(value)
             content |= {"username": unquote(parts.username or ""), "password": unquote(parts.password or "")}
-        except ValueError as error:
-            raise CannotDeploy(f"AMQP_URL is not a URL: {error}.") from error
+        except ValueError:
+            # What Python says of it may quote the password.
+            content |= {"username": "", "password": ""}
         if not content["username"] or not content["password"]:
             raise CannotDeploy("AMQP_URL must be like amqps://user:password@host:5671/virtual-host.")
     return content

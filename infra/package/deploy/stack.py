@@ -15,6 +15,11 @@ from infra.package.document import Document
 
 _TIMEOUT_S: Final = 3600
 _NOTHING: Final = ("didn't contain changes", "No updates are to be performed")
+# What is left of a deployment that failed.
+_LEFT: Final = {
+    "ROLLBACK_COMPLETE": "What was made is taken away again.",
+    "UPDATE_ROLLBACK_COMPLETE": "The stack is as it was before.",
+}
 # What follows from another failure explains nothing.
 _CANCELLED: Final = ("cancelled", "canceled")
 
@@ -57,12 +62,17 @@ class Stack:
         if status == "UPDATE_ROLLBACK_FAILED":
             raise CannotDeploy(
                 f"{self._name} could not be brought back after a failure ({status}). Look why, and then: "
-                f"aws cloudformation continue-update-rollback --stack-name {self._name}"
+                f"{self._command('continue-update-rollback')}"
             )
-        if status in {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"}:
+        if status == "DELETE_FAILED":
+            raise CannotDeploy(
+                f"{self._name} is deleted in part ({status}): a bucket that is not empty stays. Empty it, delete the "
+                f"stack again, and deploy: {self._command('delete-stack')}"
+            )
+        if status in {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED"}:
             raise CannotDeploy(
                 f"{self._name} was never made whole ({status}), so it cannot be changed. Delete it, and deploy again: "
-                f"aws cloudformation delete-stack --stack-name {self._name}"
+                f"{self._command('delete-stack')}"
             )
         return False
 
@@ -74,6 +84,7 @@ class Stack:
     def prepare(self, document: Document, parameters: Mapping[str, str]) -> ChangeSet | None:
         """Let CloudFormation find out what would change; None if nothing. Raises CannotDeploy."""
         is_new = self.is_new()
+        self._say(f"{self._name}: asking CloudFormation what would change")
         arn = self._client.create_change_set(
             StackName=self._name,
             ChangeSetName=f"deploy-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}",
@@ -107,19 +118,20 @@ class Stack:
     def execute(self, change_set: ChangeSet) -> None:
         """Make the changes, and wait until they are made. Raises CannotDeploy with what failed."""
         seen = {event["EventId"] for event in self._events()}
+        self._client.execute_change_set(ChangeSetName=change_set.arn)
         try:
-            self._client.execute_change_set(ChangeSetName=change_set.arn)
             failure = self._follow(seen)
-        except KeyboardInterrupt:
+        except BaseException:
+            # Interrupted, or no longer logged in.
             self._say(
                 f"CloudFormation goes on with {self._name} by itself. See how far it is: "
-                f"aws cloudformation describe-stack-events --stack-name {self._name}"
+                f"{self._command('describe-stack-events')}"
             )
             raise
         status = (self._describe() or {}).get("StackStatus", "gone")
         if status not in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
-            what = "What was made is taken away again." if change_set.is_new else "The stack is as it was before."
-            raise CannotDeploy(f"{failure or 'CloudFormation gave no reason.'}\n{what} ({self._name}: {status})")
+            left = _LEFT.get(status, "It could not be taken back either.")
+            raise CannotDeploy(f"{failure or 'CloudFormation gave no reason.'}\n{left} ({self._name}: {status})")
 
     def _follow(self, seen: set[str]) -> str | None:
         """Tell what happens until nothing more does. Return the first failure."""
@@ -141,8 +153,12 @@ class Stack:
             if not status.endswith("_IN_PROGRESS"):
                 return failure
             if time.monotonic() > deadline:
-                raise CannotDeploy(f"{self._name} is not ready after an hour. CloudFormation goes on with it.")
+                raise CannotDeploy(f"{self._name} is not ready after an hour.")
             time.sleep(self._poll_s)
+
+    def _command(self, what: str) -> str:
+        # Whoever copies it may be in another region.
+        return f"aws cloudformation {what} --region {self._client.meta.region_name} --stack-name {self._name}"
 
     def _describe(self) -> Mapping[str, Any] | None:
         try:

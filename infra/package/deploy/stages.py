@@ -7,7 +7,7 @@ is not said here has the template's default.
 import re
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -74,9 +74,10 @@ def load_stage(name: str, parameters: Mapping[str, Mapping[str, Any]], folder: P
             if key in settable:
                 values[settable[key]] = _parameter(value, parameters[settable[key]])
             elif key in _OWN:
-                _text(value)
+                _text(value, may_be_empty=False)
         except ValueError as error:
             wrong.append(f"{key}: {error}")
+    wrong = wrong or list(_contradictions(given))
     if wrong:
         raise CannotDeploy("\n".join(f"stages/{name}.toml: {each}" for each in wrong))
     runtime = given.get("runtime", RUNTIME)
@@ -104,13 +105,31 @@ def _parameter(value: Any, parameter: Mapping[str, Any]) -> str:
     if kind == "Number":
         if not isinstance(value, int) or isinstance(value, bool):
             raise ValueError("must be a number.")
+        _in_range(value, parameter)
     else:
-        _text(value)
+        _text(value, may_be_empty=parameter.get("Default") == "")
+        if "AllowedPattern" in parameter and not re.fullmatch(parameter["AllowedPattern"], value):
+            raise ValueError(parameter["ConstraintDescription"])
     if allowed is not None and value not in allowed:
         raise ValueError(f"must be one of {', '.join(map(str, allowed))}.")
     return str(value)
 
 
-def _text(value: Any) -> None:
-    if not isinstance(value, str) or not value:
+def _in_range(value: int, parameter: Mapping[str, Any]) -> None:
+    if value < parameter.get("MinValue", value):
+        raise ValueError(f"must be {parameter['MinValue']} or more.")
+    if value > parameter.get("MaxValue", value):
+        raise ValueError(f"must be {parameter['MaxValue']} or less.")
+
+
+def _text(value: Any, *, may_be_empty: bool) -> None:
+    if not isinstance(value, str) or not (value or may_be_empty):
         raise ValueError("must be a text.")
+
+
+def _contradictions(given: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is wrong with settings of which each is right by itself. AWS would find it halfway."""
+    if bool(given.get("subnet_ids")) != bool(given.get("security_group_ids")):
+        yield "subnet_ids, security_group_ids: set both, or none."
+    if (region := given["broker_arn"].split(":")[3]) != given["region"]:
+        yield f"broker_arn: is in {region}, and Lambda polls brokers of its own region only."

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from botocore.config import Config
 
 from functions.shared.mongo import connect_mongo
 from tests.emulator_stack import STAGE, Emulator
@@ -70,10 +71,10 @@ def video(tmp_path: Path) -> Path:
 def start_workers(emulator: Emulator) -> None:
     """Have as many run as will be needed: each unpacks ffmpeg first, which takes longer than a conversion does here."""
     nothing = json.dumps({"eventSource": "aws:rmq", "eventSourceArn": BROKER, "rmqMessagesByQueue": {}}).encode()
-    functions = emulator.client("lambda")
-    # Two hand on what the others convert.
-    with ThreadPoolExecutor(COUNT + 2) as pool:
-        calls = [pool.submit(functions.invoke, FunctionName=CONVERT, Payload=nothing) for _ in range(COUNT + 2)]
+    workers = COUNT + 2  # two hand on what the others convert
+    functions = emulator.client("lambda", Config(max_pool_connections=workers))
+    with ThreadPoolExecutor(workers) as pool:
+        calls = [pool.submit(functions.invoke, FunctionName=CONVERT, Payload=nothing) for _ in range(workers)]
     functions.close()
     assert [call.result().get("FunctionError") for call in calls] == [None] * len(calls)
 
