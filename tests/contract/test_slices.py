@@ -605,14 +605,8 @@ class TestGridFS:
         sender.send(*cut(CONTENT[:50], 1))
         sender.finish()
 
-        assert {name: mongo[name].estimated_document_count() for name in mongo.list_collection_names()} == {
-            "conversions": 0,
-            "uploads": 0,
-            "mp3s.chunks": 0,
-            "mp3s.files": 0,
-            "videos.chunks": 1,
-            "videos.files": 1,
-        }
+        counts = {name: mongo[name].estimated_document_count() for name in mongo.list_collection_names()}
+        assert {name: count for name, count in counts.items() if count} == {"videos.chunks": 1, "videos.files": 1}
 
     def test_a_file_of_another_writer_is_not_written_into(self, mongo):
         """A chunk that has no fence belongs to no upload."""
