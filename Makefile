@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run demo test e2e-emulator check bench deploy dead-letters package lock clean
+.PHONY: help setup setup-dev run demo test e2e-emulator check bench deploy dead-letters verify package lock clean
 
 # The video that `make demo` converts. If it is not there, the name means the clip that comes with the project.
 VIDEO ?= bigbuckbunny.mp4
@@ -47,6 +47,9 @@ bench: setup-dev ## Measure conversions beside plain ffmpeg
 
 dead-letters: setup ## List messages that were given up, of the stack that runs: make dead-letters ARGS="replay QUEUE --all"
 	@exec $(PYTHON_HERE) -m infra.local exec $(PYTHON_HERE) -m infra.rabbitmq dead-letters $(ARGS)
+
+verify: setup ## Read all stored videos and MP3s of the stack that runs against their digests
+	@exec $(PYTHON_HERE) -m infra.local exec $(PYTHON_HERE) -m infra.verify
 
 package: setup ## Pack functions for Lambda, all or one: make package FUNCTION=convert RUNTIME=python3.13 OUTPUT=build
 	@exec $(PYTHON_HERE) -m infra.package $(FUNCTION) $(if $(RUNTIME),--runtime "$(RUNTIME)") $(if $(OUTPUT),--output "$(OUTPUT)")

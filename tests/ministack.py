@@ -15,13 +15,49 @@ import pytest
 from infra.local.processes import LeashedProcess, Stopping, free_port, wait_until_ready
 
 REGION: Final = "eu-central-1"
-# After each call of a function it waits 50 ms for a line in its log, which would be half of the time of a request.
+# After each call of a function it waits 50 ms for a line in its log, which would be half of the time of a request. And
+# when a function has raised, it ends its process, which AWS does not: to start the authorizer again after each token
+# that it refuses takes seconds.
 _START: Final = """
 import runpy
+import threading
+import time
+from ministack.core import lambda_runtime
 from ministack.core.lambda_runtime import Worker
 
 first_line_s, *others = Worker._drain_stderr_bounded.__defaults__
 Worker._drain_stderr_bounded.__defaults__ = (first_line_s / 25, *others)
+
+invoke, signal, collect = Worker.invoke, lambda_runtime._signal, lambda_runtime._collect
+calling = threading.local()
+
+def signal_later(process):
+    if (ending := getattr(calling, "ending", None)) is None:
+        signal(process)
+    else:
+        ending.append(process)
+
+def collect_later(process, deadline):
+    if getattr(calling, "ending", None) is None:
+        collect(process, deadline)
+
+def invoke_and_go_on(worker, *args, **kwargs):
+    calling.ending = ending = []
+    try:
+        answer = invoke(worker, *args, **kwargs)
+    finally:
+        calling.ending = None
+    for process in ending:
+        # Only one that goes on can say where it raised.
+        if "trace" in answer and process.poll() is None:
+            worker._proc = process
+        else:
+            signal(process)
+            collect(process, time.monotonic() + lambda_runtime._REAP_GRACE)
+    return answer
+
+Worker.invoke = invoke_and_go_on
+lambda_runtime._signal, lambda_runtime._collect = signal_later, collect_later
 runpy.run_module("ministack", run_name="__main__")
 """
 

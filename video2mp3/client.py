@@ -73,8 +73,7 @@ class Client:
 
         The file is sent as it is read, so its size does not matter to memory. After a broken connection, or while the
         service is away for a moment, it is sent again; a large one goes in slices, and goes on where it was. It becomes
-        one conversion, however often that happens. `on_bytes` is told
-        how many bytes were sent, and of how many.
+        one conversion, however often that happens. `on_bytes` is told how many bytes were sent, and of how many.
         """
         size = path.stat().st_size
         with path.open("rb") as file:

@@ -4,6 +4,7 @@ import os
 import socket
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -24,13 +25,14 @@ from functions.shared.mongo_conversions import MongoOutbox
 from functions.shared.once import once
 from functions.shared.rabbit_events import RabbitEvents
 from functions.shared.rmq import events_in
-from functions.shared.settings import Positive, from_env
+from functions.shared.settings import Days, Positive, from_env
 
 
 class Settings(msgspec.Struct, frozen=True):
     """The settings of convert. A conversion is tried `max_attempts` times in all.
 
-    With `hand_off` each message is handed to an asynchronous invocation of its own, which only AWS Lambda has.
+    It is kept for `retention_days` after its end. With `hand_off` each message is handed to an asynchronous invocation
+    of its own, which only AWS Lambda has.
     """
 
     mongodb_url: str
@@ -38,6 +40,7 @@ class Settings(msgspec.Struct, frozen=True):
     lease_s: Positive = 30
     max_attempts: Positive = 3
     max_duration_s: Positive = 8 * 3600
+    retention_days: Days = 30
     hand_off: bool = False
 
 
@@ -46,7 +49,7 @@ def connect() -> Deps:
     settings = from_env(Settings, environment())
     database = connect_mongo(settings.mongodb_url)
     return Deps(
-        claims=MongoClaims(database, lease_s=settings.lease_s),
+        claims=MongoClaims(database, lease_s=settings.lease_s, retention=timedelta(days=settings.retention_days)),
         videos=GridFSFiles(database, "videos"),
         mp3s=GridFSFiles(database, "mp3s"),
         encoder=FfmpegEncoder(max_duration_s=settings.max_duration_s),

@@ -6,10 +6,14 @@ lease can change nothing.
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import NamedTuple, Protocol
 
 from functions.shared.conversions import Conversion, Failure, Mp3, Video
 from functions.shared.events import Event
+
+# For so long a conversion is kept after its end, unless RETENTION_DAYS says otherwise.
+RETENTION = timedelta(days=30)
 
 
 class Claim(NamedTuple):
@@ -40,7 +44,10 @@ class ClaimLost(Exception):
 
 
 class Claims(Protocol):
-    """The claims on conversions. Each method is one atomic write."""
+    """The claims on conversions. Each method is one atomic write.
+
+    Who ends a conversion also writes down until when it is kept: that is what its owner is told, so it does not change.
+    """
 
     def claim(self, conversion_id: str, holder: str) -> Claim | None:
         """Claim a conversion: state converting, one attempt more, a new fencing number.

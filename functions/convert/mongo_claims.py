@@ -1,12 +1,13 @@
 """Claims, in MongoDB."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from pymongo import ReturnDocument
 from pymongo.database import Database
 
-from functions.convert.claims import Claim, ClaimLost
+from functions.convert.claims import RETENTION, Claim, ClaimLost
 from functions.shared.conversions import Failure, Mp3, State, Video
 from functions.shared.events import Event
 from functions.shared.mongo import Document, mongo_errors, to_builtins, to_conversion
@@ -17,11 +18,12 @@ _NOW = "$$NOW"
 
 
 class MongoClaims:
-    """The leases in the collection `conversions`. Implements Claims."""
+    """The leases in the collection `conversions`. Implements Claims. A conversion expires `retention` after its end."""
 
-    def __init__(self, database: Database[Document], *, lease_s: float) -> None:
+    def __init__(self, database: Database[Document], *, lease_s: float, retention: timedelta = RETENTION) -> None:
         self._collection = database.conversions
         self._lease_ms = round(lease_s * 1000)
+        self._retention_ms = retention // timedelta(milliseconds=1)
 
     def claim(self, conversion_id: str, holder: str) -> Claim | None:
         """See Claims."""
@@ -58,26 +60,18 @@ class MongoClaims:
 
     def complete(self, claim: Claim, mp3: Mp3, video: Video, completed: Event) -> None:
         """See Claims."""
-        self._end(
-            claim,
-            {
-                "state": State.COMPLETED,
-                "progress": 1.0,
-                "mp3": {"$literal": to_builtins(mp3)},
-                "mp3_file_id": claim.mp3_file_id,
-                "video": {"$literal": to_builtins(video)},
-                "completed_at": _NOW,
-                "untold": _untold(completed),
-            },
-            [completed],
-        )
+        made = {
+            "progress": 1.0,
+            "mp3": {"$literal": to_builtins(mp3)},
+            "mp3_file_id": claim.mp3_file_id,
+            "video": {"$literal": to_builtins(video)},
+        }
+        self._end(claim, {"state": State.COMPLETED, **made, **self._ended(completed)}, [completed])
 
     def fail(self, claim: Claim, failure: Failure, failed: Event) -> None:
         """See Claims."""
         error = {"$literal": to_builtins(failure)}
-        self._end(
-            claim, {"state": State.FAILED, "error": error, "completed_at": _NOW, "untold": _untold(failed)}, [failed]
-        )
+        self._end(claim, {"state": State.FAILED, "error": error, **self._ended(failed)}, [failed])
 
     def release(self, claim: Claim, owed: Sequence[Event], *, counts: bool) -> None:
         """See Claims."""
@@ -102,9 +96,12 @@ class MongoClaims:
             raise ClaimLost(claim.conversion.id)
 
     def _lease(self, holder: str) -> dict[str, Any]:
-        expires_at = {"$dateAdd": {"startDate": _NOW, "unit": "millisecond", "amount": self._lease_ms}}
-        return {"holder": {"$literal": holder}, "expires_at": expires_at}
+        return {"holder": {"$literal": holder}, "expires_at": _after(self._lease_ms)}
+
+    def _ended(self, end: Event) -> Document:
+        untold = {"event": {"$literal": to_builtins(end)}, "owed_at": _NOW}
+        return {"completed_at": _NOW, "expires_at": _after(self._retention_ms), "untold": untold}
 
 
-def _untold(event: Event) -> Document:
-    return {"event": {"$literal": to_builtins(event)}, "owed_at": _NOW}
+def _after(milliseconds: int) -> Document:
+    return {"$dateAdd": {"startDate": _NOW, "unit": "millisecond", "amount": milliseconds}}

@@ -71,6 +71,7 @@ class MongoLibrary:
             "error": None,
             "attempts": 0,
             "completed_at": None,
+            "expires_at": None,
             "lease": None,
             "updated_at": now,
             "pending_events": {"$concatArrays": [_OTHERS_OWED, {"$literal": events}]},

@@ -147,9 +147,14 @@ def find_linked_mp3(token: str, deps: Deps) -> StoredMp3:
 
 
 def make_link(conversion_id: str, ttl: timedelta, person: Owner, deps: Deps) -> Link:
-    """Return a link by which anybody may fetch the MP3 of a person's conversion. Raises NotFound and NotReady."""
-    find_mp3(conversion_id, person, deps)
-    return deps.links.make(conversion_id, ttl)
+    """Return a link by which anybody may fetch the MP3 of a person's conversion, as long as that is kept.
+
+    Raises NotFound and NotReady.
+    """
+    entry = _entry_of(conversion_id, person, deps)
+    _mp3_of(entry)
+    kept_until = entry.conversion.expires_at
+    return deps.links.make(conversion_id, min(ttl, kept_until - deps.clock()) if kept_until else ttl)
 
 
 def read_mp3(stored: StoredMp3, start: int, end: int, deps: Deps) -> bytes:

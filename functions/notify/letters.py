@@ -65,11 +65,13 @@ class Letters:
     def _content(self, event: Event, conversion: Conversion) -> "_Content | None":
         match event.event, conversion:
             case EventName.CONVERSION_COMPLETED, Conversion(state=State.COMPLETED, mp3=Mp3() as mp3):
-                return _completed(file_name(conversion.filename), mp3, self._link(conversion))
+                content = _completed(file_name(conversion.filename), mp3, self._link(conversion))
             case EventName.CONVERSION_FAILED, Conversion(state=State.FAILED, error=Failure() as failure):
-                return _failed(file_name(conversion.filename), failure)
+                content = _failed(file_name(conversion.filename), failure)
             case _:
                 return None
+        kept = {"Kept until": moment(conversion.expires_at)} if conversion.expires_at else {}
+        return content._replace(facts={**content.facts, **kept})
 
     def _link(self, conversion: Conversion) -> Link:
         kept_for = conversion.expires_at - self._clock() if conversion.expires_at else LINK_TTL

@@ -11,6 +11,7 @@ from pymongo.errors import DuplicateKeyError
 from functions.shared.conversions import Conversion, ConversionMissing, State
 from functions.shared.events import Event, EventName
 from functions.shared.mongo import Document, mongo_errors, to_conversion, to_document, to_event
+from functions.shared.problems import Unavailable
 
 NOT_DELETED: Document = {"deleted_at": None}
 
@@ -31,8 +32,12 @@ class MongoConversions:
         with mongo_errors():
             try:
                 self._collection.insert_one({**to_document(conversion, list(owed)), "origin": origin})
-            except DuplicateKeyError:
-                return self.added_for(origin) or conversion.id
+            except DuplicateKeyError as error:
+                if accepted_id := self.added_for(origin):
+                    return accepted_id
+                if "_id" not in (error.details or {}).get("keyPattern", {}):
+                    # The other one was deleted just now, or no majority has it yet. This one is not there in any case.
+                    raise Unavailable("The storage") from error
         return conversion.id
 
     def added_for(self, origin: str) -> str | None:
@@ -54,26 +59,31 @@ class MongoConversions:
 
         It has the shape of a conversion, and says nothing of the person or of what was in the video.
         """
-        is_running = {"$in": ["$state", [State.QUEUED.value, State.CONVERTING.value]]}
-        tombstone = {
-            "state": {"$cond": [is_running, State.CANCELLED.value, "$state"]},
-            "deleted_at": now,
-            "updated_at": now,
-            "lease": None,
-            "pending_events": [],
-            "owner": {"id": "", "email": ""},
-            "filename": "",
-            "video": {"bytes": 0, "sha256": "", "duration_s": None},
-            "mp3": None,
-            "error": None,
-            "notices": "$$REMOVE",
-            "untold": "$$REMOVE",
-            "origin": "$$REMOVE",
-        }
         with mongo_errors():
-            result = self._collection.update_one({"_id": conversion_id, **NOT_DELETED}, [{"$set": tombstone}])
+            result = self._collection.update_one({"_id": conversion_id, **NOT_DELETED}, [{"$set": tombstone(now)}])
         if result.matched_count == 0:
             raise ConversionMissing(conversion_id)
+
+
+def tombstone(now: datetime | str) -> Document:
+    """Return what a deletion sets in a pipeline. `now` is a time, or `$$NOW`: that of the server."""
+    is_running = {"$in": ["$state", [State.QUEUED.value, State.CONVERTING.value]]}
+    return {
+        "state": {"$cond": [is_running, State.CANCELLED.value, "$state"]},
+        "deleted_at": now,
+        "updated_at": now,
+        "expires_at": None,
+        "lease": None,
+        "pending_events": [],
+        "owner": {"id": "", "email": ""},
+        "filename": "",
+        "video": {"bytes": 0, "sha256": "", "duration_s": None},
+        "mp3": None,
+        "error": None,
+        "notices": "$$REMOVE",
+        "untold": "$$REMOVE",
+        "origin": "$$REMOVE",
+    }
 
 
 class MongoOutbox:

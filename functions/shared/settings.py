@@ -8,6 +8,8 @@ import msgspec
 T = TypeVar("T", bound=msgspec.Struct)
 # Of most settings, none or less than none makes no sense.
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+# A hundred years at most: somewhat later, dates come to an end.
+Days = Annotated[int, msgspec.Meta(ge=1, le=36_500)]
 
 
 class InvalidSettings(Exception):

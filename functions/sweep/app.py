@@ -17,6 +17,8 @@ from functions.shared.once import once
 from functions.shared.rabbit_events import RabbitEvents
 from functions.shared.settings import Positive, from_env
 from functions.sweep.mongo_abandoned import MongoAbandonedUploads
+from functions.sweep.mongo_expired import MongoExpiredConversions
+from functions.sweep.mongo_leftovers import MongoLeftoverMp3s, MongoLeftoverVideos
 from functions.sweep.mongo_stalled import MongoStalledConversions
 from functions.sweep.mongo_tombstones import MongoTombstones
 from functions.sweep.sweep import Deps, sweep
@@ -50,6 +52,9 @@ def connect() -> Deps:
         stalled=MongoStalledConversions(database),
         tombstones=MongoTombstones(database),
         abandoned=MongoAbandonedUploads(database),
+        expired=MongoExpiredConversions(database),
+        leftover_videos=MongoLeftoverVideos(database),
+        leftover_mp3s=MongoLeftoverMp3s(database),
         videos=GridFSFiles(database, "videos"),
         mp3s=GridFSFiles(database, "mp3s"),
         reannounce_after=timedelta(seconds=settings.reannounce_s),

@@ -10,6 +10,8 @@ from functions.shared.clock import Clock
 from functions.shared.events import Event, EventName, Events, Outbox, publish_owed
 from functions.shared.files import Files
 from functions.sweep.abandoned import AbandonedUploads
+from functions.sweep.expired import ExpiredConversions
+from functions.sweep.leftovers import Leftovers
 from functions.sweep.stalled import StalledConversions
 from functions.sweep.tombstones import Tombstones
 
@@ -23,6 +25,11 @@ TELL_WITHIN = timedelta(days=3)
 PURGE_AFTER = timedelta(seconds=60)
 # For so long after an upload expired or was deleted a request may still be writing to it; really it is seconds.
 DISCARD_AFTER = timedelta(hours=1)
+# How many files of a bucket are looked at in one run.
+LOOK_AT = 200
+# Nobody writes a file for so long that nothing owns: an upload under way has its document, an MP3 under way its claim.
+# What remains is somebody who stalled, and clocks that go wrong.
+LEFT_FOR = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,9 @@ class Deps:
     stalled: StalledConversions
     tombstones: Tombstones
     abandoned: AbandonedUploads
+    expired: ExpiredConversions
+    leftover_videos: Leftovers
+    leftover_mp3s: Leftovers
     videos: Files
     mp3s: Files
     reannounce_after: timedelta
@@ -94,6 +104,14 @@ def purge(deps: Deps) -> int:
     return len(conversion_ids)
 
 
+def expire(deps: Deps) -> int:
+    """Delete conversions that were kept long enough. Their files are deleted like those of all that was deleted."""
+    conversion_ids = deps.expired.delete(LIMIT)
+    for conversion_id in conversion_ids:
+        deps.logger.info("expired", extra={"conversion_id": conversion_id})
+    return len(conversion_ids)
+
+
 def discard(deps: Deps) -> int:
     """Delete uploads with which nobody goes on; their bytes too, unless they have become a video."""
     uploads = deps.abandoned.expired(LIMIT, DISCARD_AFTER)
@@ -105,13 +123,33 @@ def discard(deps: Deps) -> int:
     return len(uploads)
 
 
+def clear_videos(deps: Deps) -> int:
+    """Find videos, and parts of videos, that no upload and no conversion owns. `discard` deletes them an hour later."""
+    return _clear(deps.leftover_videos, "videos", deps)
+
+
+def clear_mp3s(deps: Deps) -> int:
+    """Delete MP3s, and parts of MP3s, that no conversion names or will name."""
+    return _clear(deps.leftover_mp3s, "mp3s", deps)
+
+
+def _clear(leftovers: Leftovers, bucket: str, deps: Deps) -> int:
+    file_ids = leftovers.clear(LOOK_AT, LEFT_FOR)
+    for file_id in file_ids:
+        deps.logger.warning("leftover", extra={"bucket": bucket, "file_id": file_id})
+    return len(file_ids)
+
+
 RULES: Mapping[str, Callable[[Deps], int]] = {
     "published": relay,
     "reclaimed": reclaim,
     "reannounced": reannounce,
     "renotified": renotify,
+    "expired": expire,
     "purged": purge,
     "discarded": discard,
+    "leftover_videos": clear_videos,
+    "leftover_mp3s": clear_mp3s,
 }
 
 

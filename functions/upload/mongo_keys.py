@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import cast
 
 import msgspec
+import pymongo
 from pymongo import ReturnDocument
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
@@ -13,6 +14,9 @@ from functions.upload.keys import LEASE, REMEMBERED, Begun, KeptAnswer, KeyClaim
 
 # Leases are measured by the server's clock alone, so the functions' clocks may differ.
 _NOW = "$$NOW"
+# What is noted when a request was answered, or given up, must not cost it the rest of its 29 s. A note that is lost
+# costs a repeat a minute.
+_NOTE_S = 3
 
 
 class MongoIdempotencyKeys:
@@ -46,17 +50,17 @@ class MongoIdempotencyKeys:
 
     def keep(self, claim: KeyClaim, answer: KeptAnswer) -> None:
         """See IdempotencyKeys."""
-        with mongo_errors():
+        with mongo_errors(), pymongo.timeout(_NOTE_S):
             self._collection.update_one(_held(claim), {"$set": {"answer": to_builtins(answer)}})
 
     def release(self, claim: KeyClaim) -> None:
         """See IdempotencyKeys."""
-        with mongo_errors():
+        with mongo_errors(), pymongo.timeout(_NOTE_S):
             self._collection.update_one({**_held(claim), "answer": None}, {"$set": {"held_until": None}})
 
     def forget(self, claim: KeyClaim) -> None:
         """See IdempotencyKeys."""
-        with mongo_errors():
+        with mongo_errors(), pymongo.timeout(_NOTE_S):
             self._collection.delete_one(_held(claim))
 
     def _claim(self, claim: KeyClaim, fingerprint: str) -> Document:

@@ -102,6 +102,8 @@ def _with_first(upload: Upload, first: Addition | None, deps: Deps) -> Upload:
     """Return an upload with the bytes that came with its creation, which an earlier try may have stored."""
     if first and not upload.offset:
         return append_to(upload.id, first, deps)
+    if first:
+        refuse_other_bytes(first, upload, deps)
     if upload.length == 0 and not conversion_of(upload.id, deps):
         with holding(upload.id, deps.new_id(), deps) as held:
             return commit(held, 0, 0, {}, deps)

@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 from chalice.app import Response
-from msgspec.structs import replace
 
 from functions.shared.conversions import Owner
 from functions.shared.http import HttpFunction, View, caller, raw_body
@@ -53,16 +52,14 @@ def add_tus_routes(app: HttpFunction, deps: Callable[[], Deps]) -> None:
         if isinstance(wanted, Creation) and wanted.first:
             refuse_other_bytes(wanted.first, upload, deps())
         # The same answer, but for how far the upload is by now: there the client goes on.
-        now = {**answered.answer.headers, **_texts(tus.about_progress(upload))}
-        return to_response(answered._replace(answer=replace(answered.answer, headers=now)))
+        return to_response(answered._replace(answer=_created(upload)))
 
     def created(wanted: Creation | Joining, owner: Owner, origin: str | None) -> KeptAnswer:
         if isinstance(wanted, Joining):
             upload = join(wanted, owner, functools.partial(_remaining_s, app), deps())
         else:
             upload = create_upload(wanted, owner, deps(), origin=origin)
-        headers = {"Cache-Control": "no-store", "Location": f"{UPLOADS}/{upload.id}"}
-        return KeptAnswer(int(HTTPStatus.CREATED), headers | _texts(tus.about_progress(upload)), "")
+        return _created(upload)
 
     def upload_of(answer: KeptAnswer, owner: Owner) -> Upload | None:
         try:
@@ -125,8 +122,9 @@ def to_response(answered: Answered) -> Response:
     return Response(body, headers=headers, status_code=status)
 
 
-def _texts(headers: tus.Headers) -> dict[str, str]:
-    return {name: value for name, value in headers.items() if isinstance(value, str)}
+def _created(upload: Upload) -> KeptAnswer:
+    progress = {name: value for name, value in tus.about_progress(upload).items() if isinstance(value, str)}
+    return KeptAnswer(int(HTTPStatus.CREATED), {**progress, "Location": f"{UPLOADS}/{upload.id}"}, "")
 
 
 def _headers(app: HttpFunction) -> dict[str, str]:

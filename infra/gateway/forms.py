@@ -14,7 +14,7 @@ from infra.gateway.answers import Answer
 from infra.gateway.bodies import BodyReader
 from infra.gateway.calls import Call, Calls
 from infra.gateway.requests import STORED_UPLOAD_HEADER
-from infra.gateway.slices import BYTES, TUS, UPLOADS, Uploads, path_of
+from infra.gateway.slices import BYTES, NEVER, TUS, UNSURE, UPLOADS, Uploads, has_key, path_of
 from infra.gateway.threads import slice_in_thread
 
 # In letters. Only 255 bytes of a name are kept, and Upload-Metadata may have 4096, which 700 letters never fill.
@@ -31,7 +31,8 @@ class Forms:
     async def convert(self, call: Call, body: BodyReader, first: bytes) -> Answer:
         """Store the video in a form, of whose body `first` has been read, and start its conversion.
 
-        Unless the answer is a success, nothing is left.
+        Unless the answer is a success, nothing is left. But with an Idempotency-Key the upload stays if nobody knows
+        whether its video was accepted.
 
         Raises:
             BadMultipart, InvalidInput, TooLarge: the form is wrong. See FormReader.
@@ -50,13 +51,21 @@ class Forms:
         if created.status != 201:
             return created
         path = path_of(created)
-        return await self._uploads.kept_on_success(call, path, self._store(call, path, video, head))
+        stored = await self._uploads.kept_on_success(call, path, self._store(call, path, video, head))
+        if not stored.is_success:
+            return stored
+        # Perhaps it is accepted although nobody can say so, and a repeat has been told that already.
+        or_after = UNSURE if has_key(call) else NEVER
+        return await self._uploads.kept_on_success(call, path, self._accept(call, path, video), or_after=or_after)
 
     async def _store(self, call: Call, path: str, video: "Video", head: bytes) -> Answer:
         headers = {**TUS, "content-type": BYTES, "upload-offset": "0"}
-        answer = await self._uploads.append(call.instead("PATCH", path, headers), video, head)
-        if not answer.is_success:
-            return answer
+        stored = await self._uploads.append(call.instead("PATCH", path, headers), video, head)
+        if stored.is_success:
+            video.form.end()
+        return stored
+
+    async def _accept(self, call: Call, path: str, video: "Video") -> Answer:
         _, fields = video.form.end()
         stored = {STORED_UPLOAD_HEADER: path.rpartition("/")[2]}
         as_form = call.with_headers({"content-type": "application/x-www-form-urlencoded"})

@@ -33,6 +33,10 @@ REPLAYED_HEADER = "idempotent-replayed"
 
 # A slice that was given up may still be worked on.
 LOCKED = 423
+WRONG_OFFSET = 409
+# After these nobody here knows whether a try that was given up, or another request with the same key, goes on.
+UNSURE = frozenset({LOCKED, *range(500, 600)})
+NEVER: frozenset[int] = frozenset()
 
 SLICE_BYTES = 4 * 1024 * 1024
 # Bytes that come slowly are handed on this often, so that they are kept, and that nobody else can take the upload.
@@ -105,9 +109,9 @@ class Uploads:
     async def create(self, call: Call, source: Source, first: bytes) -> Answer:
         """Create an upload as `call` says, and append `source` to it. The answer is as if both was one.
 
-        Unless it is a success, nothing is left; but with an Idempotency-Key, by which the client finds it again, what
-        came before the connection broke stays. An upload that was created before is answered with its offset: there
-        the client goes on. Raises as `append` does.
+        Unless it is a success, nothing is left. But with an Idempotency-Key the client finds the upload again: what
+        came before the connection broke stays, and so does an upload that another request of the client has taken over.
+        One that was created before is answered with its offset: there the client goes on. Raises as `append` does.
         """
         while not first and not source.ended:
             first = await self.read(source, SLICE_BYTES)
@@ -117,27 +121,28 @@ class Uploads:
         # is deleted then would be a video that was finished before.
         without_body = call.with_headers({"content-type": BYTES, "upload-checksum": None})
         created = await slice_in_thread(self._calls.make, without_body, b"")
-        if created.status != 201 or created.header(REPLAYED_HEADER):
+        # One that has bytes was created before, too, by a try whose answer nobody could keep.
+        if created.status != 201 or created.header(REPLAYED_HEADER) or _number(created.header("upload-offset")):
             return created
         path = path_of(created)
         kept = ("content-type", "tus-resumable", "upload-checksum")
         headers = {name: value for name in kept if (value := call.request.header(name)) is not None}
         patch = call.instead("PATCH", path, {**headers, "upload-offset": "0"})
-        has_key = call.request.header(KEY_HEADER) is not None
-        appended = await self.kept_on_success(call, path, self.append(patch, source, first), or_broken=has_key)
+        or_after = UNSURE | {WRONG_OFFSET} if has_key(call) else NEVER
+        appended = await self.kept_on_success(call, path, self.append(patch, source, first), or_after=or_after)
         return _merged(created, appended) if appended.is_success else appended
 
     async def kept_on_success(
-        self, call: Call, path: str, work: Coroutine[Any, Any, Answer], *, or_broken: bool = False
+        self, call: Call, path: str, work: Coroutine[Any, Any, Answer], *, or_after: frozenset[int] = NEVER
     ) -> Answer:
         """Return the answer to `work`. Unless that is a success, the upload at `path` is deleted.
 
-        With `or_broken` it is also kept if it could not be finished, rather than refused.
+        It is kept after the statuses in `or_after`, too, and if there are any, also if `work` raises.
         """
-        keep = or_broken
+        keep = bool(or_after)
         try:
             answer = await work
-            keep = answer.is_success or (or_broken and answer.status >= 500)
+            keep = answer.is_success or answer.status in or_after
             return answer
         finally:
             if not keep:
@@ -163,6 +168,11 @@ class Uploads:
                 # It will expire.
                 extra = {"request_id": call.request.id, "status": answer.status}
                 self._logger.warning("an upload was not deleted", extra=extra)
+
+
+def has_key(call: Call) -> bool:
+    """Return whether the client may repeat the request, and then finds what came of it."""
+    return call.request.header(KEY_HEADER) is not None
 
 
 def in_tus(answer: Answer, path: str) -> Answer:

@@ -30,6 +30,8 @@ CONVERSIONS = (
         name="deleted",
         partialFilterExpression={"deleted_at": {"$type": "date"}},
     ),
+    # What has been kept long enough.
+    IndexModel([("expires_at", ASCENDING)], name="expiring", partialFilterExpression={"expires_at": {"$type": "date"}}),
     # How much a person has stored. The sizes are in the index, so that no document is read.
     IndexModel([("owner.id", ASCENDING), ("video.bytes", ASCENDING), ("mp3.bytes", ASCENDING)], name="stored_by_owner"),
     # One conversion for each origin, whoever else adds one.

@@ -4,6 +4,7 @@ import httpx
 import pytest
 
 from tests.problems import problem
+from tests.tus import TIMEOUT_S
 
 JSON = {"Content-Type": "application/json"}
 
@@ -58,8 +59,10 @@ def test_an_id_that_is_none_is_a_404(web: httpx.Client, method: str, rest: str, 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
 def test_anybody_may_ask_whether_the_service_is_well(web: httpx.Client, path: str) -> None:
     """What watches it has no account."""
-    answer = httpx.get(f"{web.base_url}".rstrip("/") + path)
+    url = f"{web.base_url}".rstrip("/") + path
+
+    answer = httpx.get(url, timeout=TIMEOUT_S)
 
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "no-store"
-    assert httpx.head(f"{web.base_url}".rstrip("/") + path).status_code == 200
+    assert httpx.head(url, timeout=TIMEOUT_S).status_code == 200

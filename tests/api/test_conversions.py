@@ -12,7 +12,7 @@ from pymongo.database import Database
 from functions.shared.mongo import Document
 from tests.api.services import Service
 from tests.media import Media, decoded_seconds, real_clip
-from tests.tus import MAX_UPLOAD_BYTES, until
+from tests.tus import MAX_UPLOAD_BYTES, TIMEOUT_S, until
 from video2mp3 import ApiError, Client, Conversion, State
 
 PASSWORD = "correct horse battery"
@@ -57,7 +57,7 @@ def test_the_e_mail_brings_a_link_that_needs_no_login(service: Service, client: 
     (letter,) = until(lambda: service.letters_to(address))
 
     assert letter.link.startswith(f"{service.url}/v1/downloads/")
-    answer = httpx.get(letter.link)
+    answer = httpx.get(letter.link, timeout=TIMEOUT_S)
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "audio/mpeg"
     assert "bigbuckbunny.mp3" in answer.headers["content-disposition"]
@@ -108,7 +108,7 @@ def test_a_deleted_conversion_is_gone_with_its_files(
     with pytest.raises(ApiError) as missing:
         client.conversion(conversion.id)
     assert missing.value.status == 404
-    assert httpx.get(url).status_code == 404
+    assert httpx.get(url, timeout=TIMEOUT_S).status_code == 404
     assert list(client.conversions()) == []
     assert database.videos.files.count_documents({"_id": conversion.id}) == 0
     assert database.mp3s.files.count_documents({"_id": {"$regex": f"^{conversion.id}"}}) == 0

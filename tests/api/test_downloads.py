@@ -11,7 +11,7 @@ from functions.shared.mongo import Document
 from tests.api.services import Service
 from tests.problems import problem
 from tests.stored_mp3s import store_mp3
-from tests.tus import MIB, Tus, noise, sha256
+from tests.tus import MIB, TIMEOUT_S, Tus, noise, sha256
 
 SIZES = {"small": 300_007, "large": 7 * MIB + 7}
 LONG_AGO = "Thu, 01 Jan 1970 00:00:00 GMT"
@@ -30,7 +30,7 @@ class Mp3:
     def ask(self, method: str = "GET", **headers: str) -> httpx.Response:
         """Ask as a browser or `curl --location` does, which ask again where they are sent."""
         named = {name.replace("_", "-"): headers[name] for name in headers}
-        return httpx.request(method, self.link, headers=named, follow_redirects=True, timeout=60)
+        return httpx.request(method, self.link, headers=named, follow_redirects=True, timeout=TIMEOUT_S)
 
 
 @pytest.fixture(scope="module", params=SIZES)
@@ -49,7 +49,7 @@ def stored_mp3(size: int, database: Database[Document], tus: Tus) -> Mp3:
     content = noise(size)
     conversion_id = store_mp3(database, Owner(me.id, me.email), [content], "Grüße.mp4")
     link = tus.person.link(conversion_id, ttl_s=3600).url
-    head = httpx.head(link)
+    head = httpx.head(link, timeout=TIMEOUT_S)
     assert head.status_code == 200
     return Mp3(conversion_id, content, link, head.headers["etag"], head.headers["last-modified"])
 
@@ -70,7 +70,8 @@ def test_an_mp3_comes_whole_under_the_name_of_the_video(mp3: Mp3) -> None:
 def test_a_person_who_is_logged_in_needs_no_link(service: Service, tus: Tus, mp3: Mp3) -> None:
     """And her token is told to nobody but the service."""
     url = f"{service.url}/v1/conversions/{mp3.conversion_id}/mp3"
-    with httpx.Client(headers={"Authorization": f"Bearer {tus.token}"}, follow_redirects=True) as client:
+    headers = {"Authorization": f"Bearer {tus.token}"}
+    with httpx.Client(headers=headers, follow_redirects=True, timeout=TIMEOUT_S) as client:
         assert sha256(client.get(url).content) == sha256(mp3.content)
         head = client.head(url)
 
@@ -162,8 +163,8 @@ def test_a_link_that_was_tampered_with_is_a_403(
     assert swapped
     for token in (*swapped, tokens[0][:-1], f"{tokens[0]}=", f"A{tokens[0]}", "x"):
         url = f"{service.url}/v1/downloads/{token}"
-        assert problem(httpx.get(url)) == (403, "invalid-link")
-        assert httpx.head(url).status_code == 403
+        assert problem(httpx.get(url, timeout=TIMEOUT_S)) == (403, "invalid-link")
+        assert httpx.head(url, timeout=TIMEOUT_S).status_code == 403
 
 
 def test_a_link_lasts_as_long_as_was_asked_for(web: httpx.Client, mp3: Mp3) -> None:
@@ -177,7 +178,7 @@ def test_a_link_lasts_as_long_as_was_asked_for(web: httpx.Client, mp3: Mp3) -> N
     made = web.post(url, json={"ttl_seconds": 60})
 
     assert made.status_code == 201
-    assert httpx.head(made.json()["url"]).status_code == 200
+    assert httpx.head(made.json()["url"], timeout=TIMEOUT_S).status_code == 200
 
 
 def test_anothers_mp3_is_answered_like_one_that_is_missing(service: Service, mp3: Mp3, stranger: Tus) -> None:
@@ -192,7 +193,7 @@ def test_anothers_mp3_is_answered_like_one_that_is_missing(service: Service, mp3
         ("HEAD", "/mp3"),
     ]:
         anothers, missing, malformed = (
-            httpx.request(method, f"{service.url}/v1/conversions/{each}{rest}", headers=headers)
+            httpx.request(method, f"{service.url}/v1/conversions/{each}{rest}", headers=headers, timeout=TIMEOUT_S)
             for each in (mp3.conversion_id, "0" * 32, "no-id-at-all")
         )
         assert anothers.status_code == missing.status_code == malformed.status_code == 404, (method, rest)

@@ -27,7 +27,7 @@ from functions.upload.mongo_uploads import MongoUploads
 from functions.upload.mongo_usage import MongoUsage
 from infra.gateway import calls
 from infra.gateway.slices import SLICE_BYTES
-from infra.invoke import Context, FunctionUnavailable
+from infra.invoke import Context, FunctionFailed, FunctionUnavailable
 from infra.template import Function
 from tests.fakes.gateway import FakeFunctions, make_gateway
 from tests.fakes.gateway_uploads import GONE, Client, dashed, problem
@@ -294,8 +294,7 @@ def test_another_long_form_with_the_same_key_leaves_nothing(person: Person, mong
 
 def test_a_long_creation_that_broke_off_is_found_again_by_its_key(person: Person, mongo: Database[Document]):
     """Its client never heard where the upload is. Asking again, it hears that and the offset, and goes on there."""
-    headers = patch(0, len(MOVIE)) | {"Upload-Length": str(len(MOVIE)), "Idempotency-Key": "k1"}
-    del headers["Upload-Offset"]
+    headers = creation()
     came = SLICE_BYTES + 12_345
     person.send("POST", "/v1/uploads", [*pieces(MOVIE[:came]), GONE], headers)
 
@@ -312,8 +311,7 @@ def test_a_long_creation_that_broke_off_is_found_again_by_its_key(person: Person
 def test_a_long_creation_that_was_refused_leaves_nothing_under_its_key(person: Person, mongo: Database[Document]):
     """It may be corrected."""
     digest = base64.b64encode(hashlib.sha256(b"other").digest()).decode()
-    headers = patch(0, len(MOVIE)) | {"Upload-Length": str(len(MOVIE)), "Idempotency-Key": "k1"}
-    del headers["Upload-Offset"]
+    headers = creation()
 
     refused = person.told("POST", "/v1/uploads", pieces(MOVIE), headers | {"Upload-Checksum": f"sha256 {digest}"})
 
@@ -321,3 +319,68 @@ def test_a_long_creation_that_was_refused_leaves_nothing_under_its_key(person: P
     assert left(mongo).keys() <= {"videos.chunks"}
     made = person.told("POST", "/v1/uploads", pieces(MOVIE), headers)
     assert (made.status_code, made.headers["upload-offset"]) == (201, str(len(MOVIE)))
+
+
+@pytest.mark.parametrize("is_whole", [False, True])
+def test_a_long_creation_that_was_taken_over_is_left_to_who_goes_on(
+    person: Person, functions: RealUploads, mongo: Database[Document], is_whole: bool
+):
+    """The gateway stood still, and the client found the upload by its key through another one."""
+
+    def take_over(event: Any, answered: Any) -> Any:
+        functions.after = lambda event, answered: answered
+        path = answered["headers"]["Location"]
+        if is_whole:
+            assert person.told("PATCH", path, pieces(MOVIE), patch(0, len(MOVIE))).status_code == 204
+        else:
+            MongoUploads(mongo).hold(path.rpartition("/")[2], "another")
+        return answered
+
+    functions.after = take_over
+    late = person.told("POST", "/v1/uploads", pieces(MOVIE), creation())
+
+    assert late.status_code == (409 if is_whole else 423)
+    assert left(mongo)["uploads"] == 1
+    assert left(mongo).get("conversions", 0) == is_whole
+
+
+def test_a_long_creation_goes_on_though_its_first_answer_was_not_kept(person: Person, mongo: Database[Document]):
+    """The storage was away for that moment. A repeat must not begin at the first byte again."""
+    person.send("POST", "/v1/uploads", [*pieces(MOVIE[:SLICE_BYTES]), GONE], creation())
+    mongo.idempotency_keys.update_one({}, {"$set": {"answer": None, "held_until": None}})
+
+    again = person.told("POST", "/v1/uploads", pieces(MOVIE), creation())
+
+    assert (again.status_code, again.headers["upload-offset"]) == (201, str(SLICE_BYTES))
+    assert left(mongo)["uploads"] == 1
+
+
+def test_a_long_form_is_not_deleted_while_nobody_knows_whether_it_was_accepted(
+    person: Person, functions: RealUploads, mongo: Database[Document]
+):
+    """A repeat may have been told so by then, through another gateway."""
+
+    def fail(event: Any, answered: Any) -> Any:
+        if "X-Stored-Upload" in event["headers"]:
+            raise FunctionFailed("UploadFunction", "Sandbox.Timedout", "Task timed out after 29.00 seconds")
+        return answered
+
+    functions.after = fail
+    form, headers = [BEGIN, *pieces(MOVIE), END], FORM | {"Idempotency-Key": "k1"}
+    lost = person.told("POST", "/v1/conversions", form, headers)
+    (accepted,) = mongo.conversions.find({"deleted_at": None})
+    functions.after = lambda event, answered: answered
+
+    again = person.told("POST", "/v1/conversions", form, headers)
+
+    assert (lost.status_code, again.status_code) == (500, 202)
+    assert again.json()["id"] == accepted["_id"]
+    assert left(mongo) == {"conversions": 1, "uploads": 1, "videos.files": 1, "videos.chunks": 11}
+    assert stored(mongo, again.headers["location"]) == MOVIE
+
+
+def creation() -> dict[str, str]:
+    """Return the headers of a creation of MOVIE with its bytes, under a key."""
+    headers = patch(0, len(MOVIE)) | {"Upload-Length": str(len(MOVIE)), "Idempotency-Key": "k1"}
+    del headers["Upload-Offset"]
+    return headers

@@ -14,12 +14,14 @@ from pymongo.database import Database
 from functions.shared.conversions import Options
 from functions.shared.files import CHUNK_BYTES, GridFSFiles
 from functions.shared.logs import get_logger
-from functions.shared.mongo import Document, connect_mongo, mongo_errors
+from functions.shared.mongo import OPERATION_MS, Document, connect_mongo, mongo_errors
 from functions.shared.mongo_conversions import MongoConversions, MongoOutbox
 from functions.shared.problems import Unavailable
 from functions.upload.accept import accept_video
 from functions.upload.deps import Deps, Limits
 from functions.upload.gridfs_slices import GridFSSlices
+from functions.upload.keys import KeyClaim
+from functions.upload.mongo_keys import MongoIdempotencyKeys
 from functions.upload.mongo_uploads import MongoUploads
 from tests.conversions import OWNER, VIDEO, conversion
 from tests.fakes.shared import FakeClock, FakeDatabase, FakeEvents, FakeFiles
@@ -47,6 +49,7 @@ def test_a_mongodb_that_falls_silent_is_given_up_in_time(mongo, servers):
         client = connect_mongo(url).client
         database = client[mongo.name]
         conversions, files = MongoConversions(database), GridFSFiles(database, "mp3s")
+        keys = MongoIdempotencyKeys(database)
         conversions.add(conversion(), [])
         # More than MongoDB sends at once, so that the rest has to be asked for.
         files.put("f1", [bytes(CHUNK_BYTES)] * 20)
@@ -76,6 +79,7 @@ def test_a_mongodb_that_falls_silent_is_given_up_in_time(mongo, servers):
             "go on reading a file": lambda: list(half_read),
             "write, then look whether it was done": lambda: accept_video([VIDEO], "a.mp4", Options(), OWNER, deps),
             "connect": nobody.conversions.find_one,
+            "note that a key is free": lambda: keys.release(KeyClaim("k1", "t1", "o1")),
         }
         try:
             with ThreadPoolExecutor(len(ways) + 2) as pool:
@@ -90,6 +94,21 @@ def test_a_mongodb_that_falls_silent_is_given_up_in_time(mongo, servers):
             nobody.client.close()
 
     assert max(waited.values()) < LIMIT_S, waited
+    # It comes last, when two operations may have been given up.
+    assert waited["note that a key is free"] < LIMIT_S - 2 * OPERATION_MS / 1000, waited
+
+
+def test_a_conversion_that_was_not_added_is_not_said_to_be_there(mongo, monkeypatch):
+    """The one that had its origin was deleted at that moment, or is not to be seen yet. A later try sees what is so."""
+    conversions = MongoConversions(mongo)
+    conversions.add_once(conversion("c1"), [], "o1")
+    with monkeypatch.context() as patch:
+        patch.setattr(conversions, "added_for", lambda origin: None)
+
+        with pytest.raises(Unavailable):
+            conversions.add_once(conversion("c2"), [], "o1")
+
+    assert conversions.add_once(conversion("c2"), [], "o1") == "c1"
 
 
 def test_an_operation_that_takes_too_long_is_given_up(mongo, servers):

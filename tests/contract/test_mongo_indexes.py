@@ -14,6 +14,8 @@ from functions.shared.files import GridFSFiles
 from functions.shared.mongo import Document
 from functions.shared.mongo_conversions import MongoConversions, MongoOutbox
 from functions.sweep.mongo_abandoned import MongoAbandonedUploads
+from functions.sweep.mongo_expired import MongoExpiredConversions
+from functions.sweep.mongo_leftovers import MongoLeftoverMp3s, MongoLeftoverVideos
 from functions.sweep.mongo_stalled import MongoStalledConversions
 from functions.sweep.mongo_tombstones import MongoTombstones
 from functions.upload.gridfs_slices import GridFSSlices
@@ -38,18 +40,22 @@ def test_no_question_reads_a_whole_collection_and_no_index_is_idle(mongo):
 
     MongoLibrary(mongo).newest(newest.owner.id, None, 10, None)
     MongoLibrary(mongo).newest(newest.owner.id, State.QUEUED, 10, Position(newest.created_at, newest.id))
+    assert conversions.added_for("o1") == "d1"
     MongoOutbox(mongo).owed(EventName.VIDEO_UPLOADED, 10)
     MongoStalledConversions(mongo).reclaim(10, announce)
     MongoStalledConversions(mongo).reannounce(10, announce, timedelta(days=10_000))
     MongoStalledConversions(mongo).renotify(10, timedelta(), timedelta(days=3))
     MongoTombstones(mongo).unpurged(10, timedelta())
     MongoAbandonedUploads(mongo).expired(10, timedelta(days=-10_000))
+    MongoExpiredConversions(mongo).delete(10)
     MongoUsage(mongo).used_bytes(newest.owner.id)
     send_in_slices(MongoUploads(mongo), GridFSSlices(mongo), "c1", [b"a", b"b"])
     for bucket in BUCKETS:
         files = GridFSFiles(mongo, bucket)
         files.put("f1", [b"content"])
         assert b"".join(files.read("f1")) == b"content"
+    MongoLeftoverVideos(mongo).clear(10, timedelta())
+    MongoLeftoverMp3s(mongo).clear(10, timedelta())
 
     mongo.command("profile", 0)
     answered = list(mongo.system.profile.find({"planSummary": {"$exists": True}}))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -26,6 +27,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from pymongo import WriteConcern
+from pymongo.read_concern import ReadConcern
 
 from functions.convert.claims import Claim, ClaimLost, Claims, mp3_file_id
 from functions.convert.mongo_claims import MongoClaims
@@ -37,6 +39,9 @@ from functions.shared.conversions import Conversion, ConversionMissing, Conversi
 from functions.shared.events import Event, EventName, Outbox
 from functions.shared.mongo import Document, to_conversion, to_event
 from functions.shared.mongo_conversions import MongoConversions, MongoOutbox
+from functions.sweep.expired import ExpiredConversions
+from functions.sweep.mongo_expired import MongoExpiredConversions
+from functions.sweep.mongo_leftovers import MongoLeftoverMp3s
 from functions.sweep.mongo_stalled import MongoStalledConversions
 from functions.sweep.mongo_tombstones import MongoTombstones
 from functions.sweep.stalled import StalledConversions
@@ -45,8 +50,14 @@ from tests.conversions import conversion
 from tests.fakes.convert import FakeClaims
 from tests.fakes.download import FakeLibrary
 from tests.fakes.notify import FakeNotices
-from tests.fakes.shared import FakeConversions, FakeDatabase, FakeOutbox
-from tests.fakes.sweep import FakeStalledConversions, FakeTombstones
+from tests.fakes.shared import FakeConversions, FakeDatabase, FakeFiles, FakeOutbox
+from tests.fakes.sweep import (
+    FakeExpiredConversions,
+    FakeLeftovers,
+    FakeStalledConversions,
+    FakeTombstones,
+    owner_of_mp3s,
+)
 
 MP3 = Mp3(bytes=10, sha256="00", duration_s=1.5, bit_rate_bps=64_000, sample_rate_hz=44_100, channels=2)
 VIDEO = Video(bytes=70, sha256="11", duration_s=2.5)
@@ -72,6 +83,7 @@ class Life:
     has_mp3: bool = False
     has_error: bool = False
     has_ended: bool = False
+    expires: bool = False
     is_deleted: bool = False
 
 
@@ -84,6 +96,7 @@ class World(Protocol):
     library: Library
     stalled: StalledConversions
     tombstones: Tombstones
+    expired: ExpiredConversions
     notices: Notices
 
     def life(self, conversion_id: str) -> Life: ...
@@ -96,6 +109,10 @@ class World(Protocol):
 
     def end_notices(self, conversion_id: str) -> None: ...
 
+    def end_retention(self, conversion_id: str) -> None: ...
+
+    def clear_leftovers(self, mp3s: set[str]) -> list[str]: ...
+
     def clear(self) -> None: ...
 
 
@@ -105,6 +122,7 @@ class FakeWorld(World):
         self.conversions, self.outbox = FakeConversions(database), FakeOutbox(database)
         self.claims, self.library = FakeClaims(database, lease_s=LONG_S), FakeLibrary(database)
         self.stalled, self.tombstones = FakeStalledConversions(database, _now), FakeTombstones(database, _now)
+        self.expired = FakeExpiredConversions(database, _now)
         self.notices = FakeNotices(database, timedelta(seconds=LONG_S), _now, _new_id)
 
     def life(self, conversion_id: str) -> Life:
@@ -134,6 +152,17 @@ class FakeWorld(World):
             if hasattr(value, "held_until"):
                 value.held_until = PAST
 
+    def end_retention(self, conversion_id: str) -> None:
+        record = self._database.records[conversion_id]
+        if record.conversion.expires_at:
+            record.conversion = msgspec.structs.replace(record.conversion, expires_at=PAST)
+
+    def clear_leftovers(self, mp3s: set[str]) -> list[str]:
+        files = FakeFiles()
+        for file_id in mp3s:
+            files.put(file_id, [b"mp3"])
+        return FakeLeftovers(files, _now, owner_of_mp3s(self._database)).clear(len(mp3s) + 1, NONE)
+
     def clear(self) -> None:
         self._database.records.clear()
 
@@ -142,11 +171,13 @@ class MongoWorld(World):
     """It does not wait for the journal: what is tested is what the writes say, not that they last."""
 
     def __init__(self, database: Any) -> None:
-        database = database.with_options(write_concern=WriteConcern(w=1, j=False))
+        database = database.with_options(read_concern=ReadConcern("local"), write_concern=WriteConcern(w=1, j=False))
         self._collection = database.conversions
         self.conversions, self.outbox = MongoConversions(database), MongoOutbox(database)
         self.claims, self.library = MongoClaims(database, lease_s=LONG_S), MongoLibrary(database)
         self.stalled, self.tombstones = MongoStalledConversions(database), MongoTombstones(database)
+        self.expired = MongoExpiredConversions(database)
+        self._mp3s, self._leftovers = database.mp3s, MongoLeftoverMp3s(database)
         self.notices = MongoNotices(database, timedelta(seconds=LONG_S), _new_id)
 
     def life(self, conversion_id: str) -> Life:
@@ -176,6 +207,15 @@ class MongoWorld(World):
         held = {"_id": conversion_id, "notices": {"$exists": True}}
         self._collection.update_one(held, {"$set": {"notices.$[].held_until": PAST}})
 
+    def end_retention(self, conversion_id: str) -> None:
+        self._collection.update_one({"_id": conversion_id, "expires_at": {"$ne": None}}, {"$set": {"expires_at": PAST}})
+
+    def clear_leftovers(self, mp3s: set[str]) -> list[str]:
+        self._mp3s.files.delete_many({})
+        for file_id in mp3s:
+            self._mp3s.files.insert_one({"_id": file_id, "length": 0, "uploadDate": PAST})
+        return self._leftovers.clear(len(mp3s) + 1, NONE)
+
     def clear(self) -> None:
         self._collection.delete_many({})
 
@@ -191,6 +231,7 @@ def _life(conversion: Conversion, **more: Any) -> Life:
         has_mp3=conversion.mp3 is not None,
         has_error=conversion.error is not None,
         has_ended=conversion.completed_at is not None,
+        expires=conversion.expires_at is not None,
         **more,
     )
 
@@ -214,7 +255,6 @@ class Lives(RuleBasedStateMachine):
         self.life = Life()
         self.lease_has_ended = False
         self.files: set[str] = set()
-        self.strays: set[str] = set()
         self.given_back: set[int] = set()
         self.events: list[Event] = []
         self.letters = Letters()
@@ -306,8 +346,6 @@ class Lives(RuleBasedStateMachine):
         """Whoever has lost its claim does so, too, and may die before it sees that."""
         if claim.fence not in self.given_back:
             self.files.add(claim.mp3_file_id)
-        if not self._holds(claim):
-            self.strays.add(claim.mp3_file_id)
 
     @rule(claim=claims, dies=st.booleans())
     def complete(self, claim: Claim, dies: bool) -> None:
@@ -356,12 +394,14 @@ class Lives(RuleBasedStateMachine):
         return self._is(State.CONVERTING) and self.life.fence == claim.fence
 
     def _end_claim(self, state: State, end: Event, **more: Any) -> None:
-        self.life = replace(self.life, state=state, is_leased=False, untold=end.id, has_ended=True, **more)
+        self.life = replace(
+            self.life, state=state, is_leased=False, untold=end.id, has_ended=True, expires=True, **more
+        )
         self._owe(end)
 
     # Sweep
 
-    @rule(what=st.sampled_from(["reclaim", "reannounce", "renotify", "purge"]))
+    @rule(what=st.sampled_from(["reclaim", "reannounce", "renotify", "expire", "purge"]))
     def sweep(self, what: str) -> None:
         getattr(self, what)()
 
@@ -382,11 +422,36 @@ class Lives(RuleBasedStateMachine):
         assert [event.id for event in owed] == ([self.life.untold] if self.life.untold and not self.life.owed else [])
         self._owe(*owed)
 
+    def expire(self) -> None:
+        """Before its time nothing happens."""
+        assert self.world.expired.delete(10) == []
+
+    @rule(dare=st.integers(0, 5))
+    @precondition(lambda self: self.life.expires)
+    def keep_long_enough(self, dare: int) -> None:
+        """Sweep deletes what has ended, as its owner can."""
+        if dare:
+            return
+        self.world.end_retention("c1")
+        assert self.world.expired.delete(10) == ["c1"]
+        self._become_tombstone()
+
     def purge(self) -> None:
         for conversion_id in self.world.tombstones.unpurged(10, NONE):
             assert self.life.is_deleted
             self.files.clear()
             self.world.tombstones.mark_purged(conversion_id)
+
+    @rule()
+    @precondition(lambda self: bool(self.files))
+    def clear_leftovers(self) -> None:
+        """As if no file needed a day to be left over: it must be right at any moment."""
+        left = set(self.world.clear_leftovers(self.files))
+        assert left <= self.files
+        kept = self.files - left
+        wanted = mp3_file_id("c1", self.life.fence) if self._is(State.CONVERTING) else self.life.mp3_file_id
+        assert kept == (self.files & {wanted} if not self.life.is_deleted else set())
+        self.files = kept
 
     # The owner
 
@@ -403,9 +468,13 @@ class Lives(RuleBasedStateMachine):
         assert not self.life.is_deleted
         if not dies:
             self.files.clear()
+        self._become_tombstone()
+
+    def _become_tombstone(self) -> None:
         self.life = replace(
             self.life,
             state=State.CANCELLED if self.life.state in RUNNING else self.life.state,
+            expires=False,
             is_leased=False,
             owed=(),
             untold=None,
@@ -425,7 +494,14 @@ class Lives(RuleBasedStateMachine):
         assert self._is(State.FAILED)
         owed = tuple(each for each in self.life.owed if each != self.life.untold)
         self.life = replace(
-            self.life, state=State.QUEUED, attempts=0, owed=owed, untold=None, has_error=False, has_ended=False
+            self.life,
+            state=State.QUEUED,
+            attempts=0,
+            owed=owed,
+            untold=None,
+            has_error=False,
+            has_ended=False,
+            expires=False,
         )
         self._owe(again)
 
@@ -481,6 +557,10 @@ class Lives(RuleBasedStateMachine):
             assert self.life.mp3_file_id in self.files
 
     @invariant()
+    def exactly_what_has_ended_expires(self) -> None:
+        assert self.life.expires is self._is(State.COMPLETED, State.FAILED)
+
+    @invariant()
     def completed_is_for_ever(self) -> None:
         assert not self.commits or self.life.state is State.COMPLETED
 
@@ -517,9 +597,10 @@ class Lives(RuleBasedStateMachine):
                 self._tell(event, "told")
             self.what_is_written_down_is_what_was_done()
         self.purge()
+        self.clear_leftovers()
         assert self.life.state in {State.COMPLETED, State.FAILED, State.CANCELLED}
         assert (self.life.owed, self.life.untold, self.life.is_leased) == ((), None, False)
-        assert self.files - self.strays <= ({self.life.mp3_file_id} if self.life.has_mp3 else set())
+        assert self.files == ({self.life.mp3_file_id} if self.life.has_mp3 else set())
         self.world.clear()
 
 

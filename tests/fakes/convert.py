@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from functions.convert.claims import Claim, ClaimLost
+from functions.convert.claims import RETENTION, Claim, ClaimLost
 from functions.convert.encoder import Encoded, Progress
 from functions.convert.hand_off import NotHandedOff
 from functions.convert.mp3 import Mp3Facts
@@ -22,8 +22,9 @@ TAG = b"ID3"
 
 
 class FakeClaims:
-    def __init__(self, database: FakeDatabase, *, lease_s: float) -> None:
+    def __init__(self, database: FakeDatabase, *, lease_s: float, retention: timedelta = RETENTION) -> None:
         self._database = database
+        self._retention = retention
         self._lease = timedelta(seconds=lease_s)
         self._lock = threading.Lock()
 
@@ -53,16 +54,14 @@ class FakeClaims:
 
     def complete(self, claim: Claim, mp3: Mp3, video: Video, completed: Event) -> None:
         record = self._held(claim)
-        _change(record, state=State.COMPLETED, progress=1.0, mp3=mp3, video=video, completed_at=_now())
+        _change(record, state=State.COMPLETED, progress=1.0, mp3=mp3, video=video)
         record.mp3_file_id = claim.mp3_file_id
-        record.untold, record.owed_at = completed, _now()
-        self._end(record, [completed])
+        self._note_end(record, completed)
 
     def fail(self, claim: Claim, failure: Failure, failed: Event) -> None:
         record = self._held(claim)
-        _change(record, state=State.FAILED, error=failure, completed_at=_now())
-        record.untold, record.owed_at = failed, _now()
-        self._end(record, [failed])
+        _change(record, state=State.FAILED, error=failure)
+        self._note_end(record, failed)
 
     def release(self, claim: Claim, owed: Sequence[Event], *, counts: bool) -> None:
         record = self._held(claim)
@@ -79,6 +78,12 @@ class FakeClaims:
         if not held or record.conversion.state != State.CONVERTING:
             raise ClaimLost(claim.conversion.id)
         return record
+
+    def _note_end(self, record: Record, end: Event) -> None:
+        now = _now()
+        _change(record, completed_at=now, expires_at=now + self._retention)
+        record.untold, record.owed_at = end, now
+        self._end(record, [end])
 
     def _end(self, record: Record, owed: Sequence[Event]) -> None:
         record.lease_until = None

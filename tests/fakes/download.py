@@ -49,6 +49,7 @@ class FakeLibrary:
             error=None,
             attempts=0,
             completed_at=None,
+            expires_at=None,
             updated_at=now,
         )
         if record.untold:

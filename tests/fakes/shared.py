@@ -86,6 +86,7 @@ class FakeConversions:
             video=Video(bytes=0, sha256=""),
             mp3=None,
             error=None,
+            expires_at=None,
             updated_at=now,
         )
         record.deleted, record.lease_until, record.owed, record.untold = True, None, [], None

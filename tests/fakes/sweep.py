@@ -1,5 +1,6 @@
 """Fakes of the ports in functions.sweep."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import msgspec
@@ -9,7 +10,7 @@ from functions.shared.conversions import State
 from functions.shared.events import Event
 from functions.sweep.abandoned import Abandoned
 from functions.sweep.stalled import Announce
-from tests.fakes.shared import FakeDatabase, Record
+from tests.fakes.shared import FakeConversions, FakeDatabase, FakeFiles, Record
 
 
 class FakeStalledConversions:
@@ -106,3 +107,54 @@ class FakeAbandonedUploads:
 
     def forget(self, upload_id: str) -> None:
         self.expires_at.pop(upload_id, None)
+
+
+class FakeExpiredConversions:
+    def __init__(self, database: FakeDatabase, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def delete(self, limit: int) -> list[str]:
+        now = self._clock()
+        found = sorted(
+            (expires_at, record.conversion.id)
+            for record in self._database.records.values()
+            if not record.deleted and (expires_at := record.conversion.expires_at) and expires_at <= now
+        )[:limit]
+        for _, conversion_id in found:
+            FakeConversions(self._database).delete(conversion_id, now)
+        return [conversion_id for _, conversion_id in found]
+
+
+class FakeLeftovers:
+    """Those of `files` that are not `is_owned`. `stored_at` is by their ids; the others are always new."""
+
+    def __init__(self, files: FakeFiles, clock: Clock, is_owned: Callable[[str], bool] = lambda _: False) -> None:
+        self.stored_at: dict[str, datetime] = {}
+        self._files = files
+        self._clock = clock
+        self._is_owned = is_owned
+        self._after = ""
+
+    def clear(self, look_at: int, left_for: timedelta) -> list[str]:
+        now = self._clock()
+        seen = sorted(each for each in self._files.contents if each > self._after)[:look_at]
+        self._after = seen[-1] if len(seen) == look_at else ""
+        left = [each for each in seen if not self._is_owned(each) and self.stored_at.get(each, now) <= now - left_for]
+        for file_id in left:
+            self._files.delete(file_id)
+        return left
+
+
+def owner_of_mp3s(database: FakeDatabase) -> Callable[[str], bool]:
+    """Return whether a conversion names an MP3, or may name it yet."""
+
+    def is_owned(file_id: str) -> bool:
+        conversion_id, _, number = file_id.rpartition("-")
+        record = database.records.get(conversion_id)
+        if record is None or record.deleted:
+            return False
+        is_held = int(number) == record.fence and record.conversion.state is State.CONVERTING
+        return record.mp3_file_id == file_id or is_held or int(number) > record.fence
+
+    return is_owned

@@ -475,6 +475,15 @@ def test_a_link_works_for_three_days_unless_asked_otherwise(shelf, body):
     assert json_of(answer)["expires_at"] == "2026-01-04T12:00:00Z"
 
 
+def test_a_link_is_not_said_to_work_longer_than_the_mp3_is_kept(shelf):
+    """Whoever gets it should not count on what is deleted by then."""
+    shelf.add_completed(expires_at=NOW + timedelta(days=1))
+
+    answer = shelf.call("POST", "/v1/conversions/{conversion_id}/link", conversion_id="c1", body={})
+
+    assert json_of(answer)["expires_at"] == "2026-01-02T12:00:00Z"
+
+
 @pytest.mark.parametrize("ttl", [59, 30 * 24 * 3600 + 1, -1, 1.5, "60", None, 10**30, True])
 def test_a_link_works_for_a_minute_to_thirty_days(shelf, ttl):
     shelf.add_completed()

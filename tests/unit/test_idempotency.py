@@ -320,6 +320,18 @@ def test_a_repeated_creation_says_where_the_upload_is_by_now(deps):
     assert (again.upload_id, again.offset) == (first.upload_id, 3)
 
 
+def test_a_repeated_creation_of_an_upload_that_is_whole_says_where_its_conversion_is(deps):
+    """And no more until when it waits for bytes."""
+    tus = TusFunction(deps)
+    first = tus.post(Upload_Length="5", Idempotency_Key=KEY)
+    tus.patch(first.upload_id, 0, b"12345")
+
+    again = tus.post(Upload_Length="5", Idempotency_Key=KEY)
+
+    assert again.header("Content-Location") == f"/v1/conversions/{first.upload_id}"
+    assert again.header("Upload-Expires") is None
+
+
 @pytest.mark.parametrize(
     "other",
     [
@@ -374,6 +386,20 @@ def test_a_creation_over_which_the_function_died_goes_on(deps, monkeypatch, writ
 
     assert (again.status, again.offset) == (201, len(body))
     assert conversions(deps) == [again.upload_id] == list(deps.uploads.records)
+
+
+def test_a_creation_that_goes_on_with_other_bytes_is_refused(deps, monkeypatch):
+    """Also if the first answer could not be kept: the rest would be glued to the wrong beginning."""
+    tus = TusFunction(deps)
+    sent = {"Upload_Length": "5", "Content_Type": BYTES, "Idempotency_Key": KEY}
+    fail_once(deps.keys, "keep", monkeypatch, is_done=False)
+    first = tus.post(b"12", **sent)
+    deps.clock.advance(seconds=LEASE.total_seconds())
+
+    other, again = tus.post(b"13", **sent), tus.post(b"12", **sent)
+
+    assert (other.status, other.code) == (422, "key-taken")
+    assert (again.status, again.upload_id, again.offset) == (201, first.upload_id, 2)
 
 
 def test_an_upload_that_was_deleted_is_created_anew(deps):

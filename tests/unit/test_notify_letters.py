@@ -2,6 +2,7 @@
 
 import base64
 import email
+import re
 from datetime import timedelta
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -58,6 +59,16 @@ def test_the_link_is_not_said_to_work_longer_than_the_mp3_is_kept():
     text = body(write(COMPLETED, expires_at=NOW + timedelta(hours=1)), "plain")
 
     assert "until 1 January 2026, 13:00 UTC" in text
+
+
+@pytest.mark.parametrize("ended", [COMPLETED, FAILED], ids=["completed", "failed"])
+def test_the_letter_says_until_when_all_is_kept(ended):
+    """After that there is nothing to download or to try again, and nobody should find that out by surprise."""
+    letter = write(ended, expires_at=NOW + timedelta(days=30))
+
+    assert re.search(r"^Kept until: +31 January 2026, 12:00 UTC$", body(letter, "plain"), re.MULTILINE)
+    assert "Kept until31 January 2026, 12:00 UTC" in Seen(body(letter, "html")).text
+    assert "Kept" not in body(write(ended), "plain")
 
 
 def test_the_html_has_the_same_link_and_facts():

@@ -17,6 +17,7 @@ ENVIRONMENT = dict.fromkeys(("POSTGRES_URL", "MONGODB_URL", "AMQP_URL", "JWT_KEY
         (ConvertSettings, "LEASE_S"),
         (ConvertSettings, "MAX_ATTEMPTS"),
         (ConvertSettings, "MAX_DURATION_S"),
+        (ConvertSettings, "RETENTION_DAYS"),
         (SweepSettings, "REANNOUNCE_S"),
         (AuthSettings, "ACCESS_TTL_S"),
         (AuthSettings, "REFRESH_TTL_S"),

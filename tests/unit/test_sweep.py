@@ -18,12 +18,28 @@ from functions.shared.conversions import Conversion, State
 from functions.shared.events import Event, EventName, NotPublished
 from functions.shared.settings import InvalidSettings
 from functions.sweep import app
-from functions.sweep.sweep import DISCARD_AFTER, LIMIT, PURGE_AFTER, RELAY_AFTER, TELL_WITHIN, Deps, SweepFailed
+from functions.sweep.sweep import (
+    DISCARD_AFTER,
+    LEFT_FOR,
+    LIMIT,
+    PURGE_AFTER,
+    RELAY_AFTER,
+    TELL_WITHIN,
+    Deps,
+    SweepFailed,
+)
 from tests.conversions import NOW, conversion, event
 from tests.ended_conversions import COMPLETED, FAILED
 from tests.fakes.notify import FakeNotices
 from tests.fakes.shared import FakeClock, FakeDatabase, FakeEvents, FakeFiles, FakeOutbox, Record
-from tests.fakes.sweep import FakeAbandonedUploads, FakeStalledConversions, FakeTombstones
+from tests.fakes.sweep import (
+    FakeAbandonedUploads,
+    FakeExpiredConversions,
+    FakeLeftovers,
+    FakeStalledConversions,
+    FakeTombstones,
+    owner_of_mp3s,
+)
 
 # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-rule-schedule.html
 SCHEDULED: dict[str, Any] = {
@@ -39,7 +55,17 @@ SCHEDULED: dict[str, Any] = {
 }
 CONTEXT = SimpleNamespace(aws_request_id="request-1")
 COMPLETED_LONG_AGO = msgspec.structs.replace(COMPLETED, id="c2", completed_at=NOW - TELL_WITHIN)
-NOTHING = {"published": 0, "reclaimed": 0, "reannounced": 0, "renotified": 0, "purged": 0, "discarded": 0}
+NOTHING = {
+    "published": 0,
+    "reclaimed": 0,
+    "reannounced": 0,
+    "renotified": 0,
+    "expired": 0,
+    "purged": 0,
+    "discarded": 0,
+    "leftover_videos": 0,
+    "leftover_mp3s": 0,
+}
 
 
 @dataclass
@@ -52,6 +78,7 @@ class World:
     videos: FakeFiles
     mp3s: FakeFiles
     uploads: FakeAbandonedUploads
+    leftover_mp3s: FakeLeftovers
     deps: Deps
     log: io.StringIO
 
@@ -73,6 +100,7 @@ class World:
 def world() -> World:
     database, clock, events, videos, mp3s = FakeDatabase(), FakeClock(NOW), FakeEvents(), FakeFiles(), FakeFiles()
     uploads = FakeAbandonedUploads(database, clock)
+    leftover_mp3s = FakeLeftovers(mp3s, clock, owner_of_mp3s(database))
     ids = itertools.count(1)
     log = io.StringIO()
     deps = Deps(
@@ -81,6 +109,9 @@ def world() -> World:
         stalled=FakeStalledConversions(database, clock),
         tombstones=FakeTombstones(database, clock),
         abandoned=uploads,
+        expired=FakeExpiredConversions(database, clock),
+        leftover_videos=FakeLeftovers(videos, clock),
+        leftover_mp3s=leftover_mp3s,
         videos=videos,
         mp3s=mp3s,
         reannounce_after=timedelta(minutes=15),
@@ -89,7 +120,7 @@ def world() -> World:
         # Loggers of the same name share where they write to.
         logger=Logger(service=f"sweep-{uuid.uuid4()}", stream=log),
     )
-    return World(database, clock, events, videos, mp3s, uploads, deps, log)
+    return World(database, clock, events, videos, mp3s, uploads, leftover_mp3s, deps, log)
 
 
 def test_a_quiet_minute_does_nothing_and_says_so(world):
@@ -335,6 +366,38 @@ def test_an_upload_is_remembered_until_its_bytes_are_gone(world):
     world.deps = whole
 
     assert world.sweeps() == {**NOTHING, "discarded": 1}
+
+
+def test_a_conversion_that_was_kept_long_enough_is_deleted(world):
+    """Its owner was told when. Its files go with it, as if the owner had deleted it."""
+    kept = world.holds(msgspec.structs.replace(COMPLETED, id="kept", expires_at=NOW + timedelta(days=2)))
+    expired = world.holds(msgspec.structs.replace(COMPLETED, expires_at=NOW + timedelta(days=1)))
+    world.holds(msgspec.structs.replace(COMPLETED, id="for-ever"))
+    world.videos.put("c1", [b"video"])
+    world.mp3s.put("c1-1", [b"mp3"])
+    assert world.sweeps() == NOTHING
+    world.clock.advance(days=1)
+
+    assert world.sweeps() == {**NOTHING, "expired": 1}
+    world.clock.advance(seconds=PURGE_AFTER.total_seconds())
+    assert world.sweeps() == {**NOTHING, "purged": 1}
+
+    assert (expired.deleted, expired.conversion.filename, kept.deleted) == (True, "", False)
+    assert (world.videos.contents, world.mp3s.contents) == ({}, {})
+    assert world.logged("expired")["conversion_id"] == "c1"
+
+
+def test_what_nothing_owns_is_found_and_told_in_the_log(world):
+    """A worker that had lost its claim stored its MP3 and died. Somebody has to see that such things happen."""
+    world.mp3s.put("c1-1", [b"mp3"])
+    world.leftover_mp3s.stored_at["c1-1"] = NOW
+    assert world.sweeps() == NOTHING
+    world.clock.advance(seconds=LEFT_FOR.total_seconds())
+
+    assert world.sweeps() == {**NOTHING, "leftover_mp3s": 1}
+
+    line = world.logged("leftover")
+    assert (line["bucket"], line["file_id"], line["level"]) == ("mp3s", "c1-1", "WARNING")
 
 
 def test_a_rule_that_fails_does_not_stop_the_others(world):
