@@ -6,23 +6,16 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from mutagen.mp3 import MP3
 
-from infra.local.stack import RunningStack, running_stack
+from infra.local.stack import RunningStack
 from tests.media import Media, decoded_seconds
 
 README = Path(__file__).parents[2] / "README.md"
 UNIT_TEST = Path(__file__).parents[1] / "unit" / "test_upload.py"
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    with running_stack(tmp_path_factory.mktemp("readme")) as running:
-        yield running
 
 
 def blocks(language: str) -> list[str]:

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.emulator
 CONVERT = f"video2mp3-{STAGE}-ConvertFunction"
 BROKER = "arn:aws:mq:eu-central-1:000000000000:broker:video2mp3:b-0"
 COUNT = 10
-VIDEO_S = 180
+VIDEO_S = 100
 WITHIN_S = 150
 
 
