@@ -42,7 +42,7 @@ check: setup-dev ## Check style, types, imports and template.yaml
 	@.venv/bin/cfn-lint template.yaml
 	@.venv/bin/python -m infra.package.transform template.yaml
 
-bench: setup-dev ## Measure conversions beside plain ffmpeg
+bench: setup-dev ## Measure conversions, uploads and downloads beside plain tools
 	@$(PYTHON_HERE) -m benchmarks
 
 dead-letters: setup ## List messages that were given up, of the stack that runs: make dead-letters ARGS="replay QUEUE --all"
