@@ -1,11 +1,8 @@
 """Serve the gateway: `python -m infra.gateway`."""
 
-import logging
 import resource
-import signal
 import sys
 import uuid
-from types import FrameType
 from typing import Annotated
 
 import msgspec
@@ -26,6 +23,7 @@ from infra.gateway.limits import Limits
 from infra.gateway.protocol import HttpServer, http_protocol
 from infra.gateway.stored_files import StoredFiles
 from infra.invoke import InProcessFunctions
+from infra.serving import end_well_on_signals, log_libraries
 from infra.template import InvalidTemplate, load_template
 
 # Connections that the kernel keeps until we take them.
@@ -96,19 +94,14 @@ def create_server(gateway: Gateway, settings: Settings) -> HttpServer:
 
 def main() -> None:
     """Run until SIGINT or SIGTERM."""
-    # uvicorn sends itself the signal again once it has drained; it then ends here, and well.
-    signal.signal(signal.SIGTERM, _end)
-    signal.signal(signal.SIGINT, _end)
+    end_well_on_signals()
     try:
         logger = get_logger("gateway")
         settings = from_env(Settings, environment())
         gateway = create_gateway(settings, logger)
     except (InvalidSettings, InvalidTemplate) as error:
         sys.exit(f"The gateway cannot start: {error}")
-    logging.getLogger("uvicorn").addHandler(logger.registered_handler)
-    logging.getLogger("uvicorn").setLevel(logging.INFO)
-    # /readyz says what pika would say, and in fewer words.
-    logging.getLogger("pika").setLevel(logging.CRITICAL)
+    log_libraries(logger)
     _allow_files(settings.max_connections + BACKLOG + OTHER_FILES, logger)
     create_server(gateway, settings).run()
 
@@ -122,10 +115,6 @@ def _allow_files(wanted: int, logger: Logger) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
     if allowed < wanted:
         logger.warning("the system allows too few open files", extra={"wanted": wanted, "allowed": allowed})
-
-
-def _end(_signal: int, _frame: FrameType | None) -> None:
-    raise SystemExit(0)
 
 
 if __name__ == "__main__":

@@ -7,13 +7,11 @@ ends when they have. A second SIGINT ends it at once.
 import argparse
 import logging
 import os
-import signal
 import socket
 import sys
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import msgspec
@@ -24,6 +22,7 @@ from functions.shared.logs import get_logger
 from functions.shared.settings import InvalidSettings, Positive, from_env
 from infra.host.app import InvokeApi
 from infra.host.calls import Calls
+from infra.serving import end_well_on_signals, log_libraries
 from infra.settings import check_settings
 from infra.template import TEMPLATE, InvalidTemplate, load_template
 
@@ -80,9 +79,7 @@ class HostServer(uvicorn.Server):
 
 def main(template_path: Path = TEMPLATE, arguments: Sequence[str] | None = None) -> None:
     """Run until SIGINT or SIGTERM."""
-    # uvicorn sends itself the signal again once it has drained; it then ends here, and well.
-    signal.signal(signal.SIGTERM, _end)
-    signal.signal(signal.SIGINT, _end)
+    end_well_on_signals()
     try:
         logger = get_logger("host")
         template = load_template(template_path)
@@ -93,10 +90,7 @@ def main(template_path: Path = TEMPLATE, arguments: Sequence[str] | None = None)
         check_settings(functions.values(), environ)
     except (InvalidSettings, InvalidTemplate) as error:
         sys.exit(f"The host cannot start: {error}")
-    logging.getLogger("uvicorn").addHandler(logger.registered_handler)
-    logging.getLogger("uvicorn").setLevel(logging.INFO)
-    # As in the triggers: whoever uses a connection reports that it was lost.
-    logging.getLogger("pika").setLevel(logging.CRITICAL)
+    log_libraries(logger)
     calls = Calls(functions, prefix=settings.function_prefix, new_id=_new_id, logger=logger)
     api = InvokeApi(calls, max_calls=settings.max_calls, new_id=_new_id, logger=logger)
     try:
@@ -117,10 +111,6 @@ def _package(packages: Sequence[str], arguments: Sequence[str] | None) -> str:
 
 def _new_id() -> str:
     return str(uuid.uuid4())
-
-
-def _end(_signal: int, _frame: FrameType | None) -> None:
-    raise SystemExit(0)
 
 
 if __name__ == "__main__":
