@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run demo test e2e-emulator check bench deploy dead-letters verify package lock clean
+.PHONY: help setup setup-dev run demo test e2e-emulator faults check bench deploy dead-letters verify package lock clean
 
 # The video that `make demo` converts. If it is not there, the name means the clip that comes with the project.
 VIDEO ?= bigbuckbunny.mp4
@@ -33,6 +33,9 @@ test: setup-dev ## Run all tests
 
 e2e-emulator: setup-dev ## Deploy everything to an AWS without Docker on this machine, and run the API tests there
 	@$(PYTHON_HERE) -m pytest tests/api tests/emulator -m emulator $(ARGS)
+
+faults: setup-dev ## Do to the service what may happen to it, then ten minutes of anything at random, and print what was seen
+	@SOAK_S=$${SOAK_S:-600} $(PYTHON_HERE) -m pytest tests/faults $(ARGS)
 
 check: setup-dev ## Check style, types, imports and template.yaml
 	@.venv/bin/ruff check

@@ -18,6 +18,7 @@ from infra.mongo.schema import ensure_indexes
 from infra.postgres import migrate
 from infra.rabbitmq.topology import QUEUES, declare
 from tests.emulator_stack import Packages
+from tests.faults import rows as faults
 from tests.reports import Report
 
 pytest_plugins = ["tests.media"]
@@ -30,6 +31,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Let `-m emulator` choose the tests of one way to run the service."""
     for kind in KINDS:
         config.addinivalue_line("markers", f"{kind}: runs the service in this way")
+    config.addinivalue_line(
+        "markers", "row(number): tests that a fault does no harm, by its number in tests/faults/rows.py"
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -44,6 +48,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Print what tests have to tell."""
+    run = [report for kind in ("passed", "failed", "error") for report in terminalreporter.getreports(kind)]
+    if lines := faults.table(run):
+        Report.of(config).add("What was done to the service, and what was observed", *lines)
     if lines := Report.of(config).lines:
         terminalreporter.section("report")
         for line in lines:

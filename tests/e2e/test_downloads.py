@@ -16,7 +16,7 @@ from pymongo.database import Database
 from functions.shared.conversions import Owner
 from functions.shared.mongo import Document
 from infra.local.stack import RunningStack
-from tests.e2e.test_upload_faults import Faults
+from tests.faults.processes import Faults
 from tests.stored_mp3s import store_mp3
 from tests.tus import MIB, Tus, noise, until
 

@@ -1,11 +1,8 @@
 """Uploads while something dies. The supervisor starts it again, the client resumes, and no byte is wrong or lost."""
 
-import os
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from pymongo.database import Database
 
@@ -13,6 +10,7 @@ from benchmarks.slow_clients import SlowClients
 from functions.shared.mongo import Document
 from infra.local.stack import RunningStack
 from tests.e2e.tus_js_client import Story, TusJs
+from tests.faults.processes import Faults
 from tests.tcp_proxy import TcpProxy, proxied
 from tests.tus import MIB, Tus, noise, sha256, stored, until
 
@@ -24,29 +22,6 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("files") / "noise.bin"
     path.write_bytes(CONTENT)
     return path
-
-
-class Faults:
-    """Does things to the processes of a stack."""
-
-    def __init__(self, stack: RunningStack) -> None:
-        self._stack = stack
-
-    def kill(self, name: str) -> int:
-        """Kill a process, and return which that was."""
-        pid = self._stack.pids[name]
-        os.kill(pid, signal.SIGKILL)
-        return pid
-
-    def wait_until_well(self, killed: int | None = None) -> None:
-        """Wait until the process `killed` is no part of the stack any more, and the stack works."""
-        until(lambda: killed not in self._stack.pids.values() and self._is_ready(), within_s=60)
-
-    def _is_ready(self) -> bool:
-        try:
-            return httpx.get(f"{self._stack.url}/readyz").status_code == 200
-        except httpx.TransportError:
-            return False
 
 
 @pytest.fixture
