@@ -28,8 +28,8 @@ demo: setup ## Convert one video through the whole stack: make demo VIDEO=path
 run: setup ## Run the whole stack in the foreground, until Ctrl-C
 	@exec $(PYTHON_HERE) -m infra.local run --with-parent
 
-test: setup-dev ## Run all tests
-	@$(PYTHON_HERE) -m pytest $(ARGS)
+test: setup-dev ## Run all tests, in two processes
+	@$(PYTHON_HERE) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 e2e-emulator: setup-dev ## Deploy everything to an AWS without Docker on this machine, and run the API tests there
 	@$(PYTHON_HERE) -m pytest tests/api tests/emulator -m emulator $(ARGS)

@@ -3,6 +3,7 @@
 import shutil
 import uuid
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import pika
@@ -19,7 +20,7 @@ from infra.postgres import migrate
 from infra.rabbitmq.topology import QUEUES, declare
 from tests.emulator_stack import Packages
 from tests.faults import rows as faults
-from tests.reports import Report
+from tests.reports import Report, is_first_worker
 
 pytest_plugins = ["tests.media"]
 
@@ -38,12 +39,36 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Count the tests of tests/api before any is deselected: they are the same for each way."""
+    """Say which tests stay together, and count those of tests/api before any is deselected."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_together_with(item)))
     api = [item for item in items if item.nodeid.startswith("tests/api/")]
     counts = {kind: sum(1 for item in api if item.get_closest_marker(kind)) for kind in KINDS}
-    if api:
+    if api and is_first_worker(config):
         lines = (f"{kind:<10} {count:>4}" for kind, count in counts.items())
         Report.of(config).add("API tests, by the way in which the service runs", *lines)
+
+
+def _together_with(item: pytest.Item) -> str:
+    """Return the name of those that run one after the other in one process, as they share what takes long to start."""
+    if item.get_closest_marker("emulator") or item.path.parent.name == "emulator":
+        return "emulator"
+    fixtures = getattr(item, "fixturenames", [])
+    if "service" in fixtures:
+        return "laptop" if item.get_closest_marker("laptop") else "hosts"
+    return str(item.path.parent if "stack" in fixtures else item.path)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a process that ran tests has to tell."""
+    Report.of(node.config).lines += getattr(node, "workeroutput", {}).get("report", [])
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand over what is to be told, if the process that prints is another."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["report"] = Report.of(session.config).lines
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -20,3 +20,8 @@ class Report:
 
 
 _KEY = pytest.StashKey[Report]()
+
+
+def is_first_worker(config: pytest.Config) -> bool:
+    """Whether this process is the only one that runs tests, or the first of several, each of which sees all."""
+    return bool(getattr(config, "workerinput", {}).get("workerid", "gw0") == "gw0")
