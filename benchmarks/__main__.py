@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import conversion, download, slow_clients, upload
+from benchmarks import conversion, download, load, slow_clients, upload
 from infra.local.stack import running_stack
 
 
@@ -18,6 +18,8 @@ def main() -> int:
     table = Table("what", "ours", "beside it", "ratio", "bound", title="Benchmarks (medians)")
     with tempfile.TemporaryDirectory() as folder, running_stack(Path(folder) / "state") as stack:
         rows = itertools.chain(
+            # First, since it looks at the memory of a gateway that has not done much.
+            load.run(stack, Path(folder), console),
             conversion.run(stack, Path(folder), console),
             upload.run(stack, Path(folder), console),
             download.run(stack, console),

@@ -63,7 +63,7 @@ class Uploader:
     """A person who uploads. `headers` say who; with `like` it is the same person as another."""
 
     def __init__(self, url: str, like: "Uploader | None" = None) -> None:
-        self.headers: dict[str, str] = like.headers if like else _log_in(url)
+        self.headers: dict[str, str] = like.headers if like else log_in(url)
         address = urlsplit(url)
         # The quickest client there is: http.client hands a file to the socket and does nothing else.
         self._http = http.client.HTTPConnection(
@@ -129,7 +129,7 @@ def make_file(path: Path, size: int) -> None:
             file.write(os.urandom(min(1024 * 1024, size - start)))
 
 
-def _log_in(url: str) -> dict[str, str]:
+def log_in(url: str) -> dict[str, str]:
     account = {"email": f"{uuid.uuid4().hex}@example.com", "password": _PASSWORD}
     httpx.post(f"{url}/v1/auth/register", json=account).raise_for_status()
     token = httpx.post(f"{url}/v1/auth/login", json=account).raise_for_status().json()["access_token"]

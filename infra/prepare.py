@@ -14,6 +14,7 @@ import pymongo.errors
 import sqlalchemy.exc
 
 from functions.shared.mongo import connect_mongo
+from functions.shared.problems import Unavailable
 from functions.shared.settings import InvalidSettings, from_env
 from infra.mongo.schema import ensure_indexes
 from infra.postgres import migrate
@@ -80,6 +81,8 @@ def _prepare_mongodb(url: str) -> None:
             ensure_indexes(database)
     except (pymongo.errors.ConfigurationError, ValueError) as error:
         raise NotPrepared("MONGODB_URL cannot be used.", "Write it as mongodb://user:password@host/name.") from error
+    except Unavailable as error:
+        raise NotPrepared(f"MongoDB cannot be found: {error.__cause__}", "Look at MONGODB_URL, and at DNS.") from error
     except pymongo.errors.PyMongoError as error:
         # After the reason it lists all that it knows of the servers.
         reason = str(error).partition(", Timeout: ")[0]

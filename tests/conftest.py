@@ -17,7 +17,7 @@ from functions.shared.rabbit_events import EXCHANGE
 from infra.local.servers import ServerUrls, running_servers
 from infra.mongo.schema import ensure_indexes
 from infra.postgres import migrate
-from infra.rabbitmq.topology import QUEUES, declare
+from infra.rabbitmq.topology import ARGUMENTS, declare
 from tests.emulator_stack import Packages
 from tests.faults import rows as faults
 from tests.reports import Report, is_first_worker
@@ -145,9 +145,8 @@ def amqp_url(servers: ServerUrls) -> str:
     parameters.blocked_connection_timeout = 10
     with pika.BlockingConnection(parameters) as connection:
         channel = connection.channel()
-        for queue in QUEUES:
-            channel.queue_delete(queue.name)
-            channel.queue_delete(queue.dead_letters)
+        for queue in ARGUMENTS:
+            channel.queue_delete(queue)
         channel.exchange_delete(EXCHANGE)
     declare(servers.amqp)
     return servers.amqp

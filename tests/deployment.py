@@ -16,6 +16,7 @@ import infra.prepare
 import infra.triggers.__main__
 from functions.shared import logs
 from functions.shared.http import HttpSettings
+from infra.metrics import ServerSettings
 from infra.template import QueueTrigger, ScheduleTrigger, load_template
 
 ROOT = Path(__file__).parents[1]
@@ -99,7 +100,8 @@ def settings_of(process: str) -> list[type[msgspec.Struct]]:
         own, packages = infra.triggers.__main__.Settings, {process}
     functions = [function for function in _TEMPLATE.functions.values() if function.package in packages]
     modules = [importlib.import_module(function.handler.rpartition(".")[0]) for function in functions]
-    return [own, *(module.Settings for module in modules), *([HttpSettings] if process in HOSTED else [])]
+    metrics = [] if process == "setup" else [ServerSettings]
+    return [own, *(module.Settings for module in modules), *metrics, *([HttpSettings] if process in HOSTED else [])]
 
 
 def variables_of(process: str) -> set[str]:
@@ -111,6 +113,6 @@ def variables_of(process: str) -> set[str]:
 def checked_of(function: str) -> set[str]:
     """Return the names of the variables of a function that setup can check: those of its own, but for mail."""
     own = {field.name.upper() for struct in settings_of(function)[1:] for field in msgspec.structs.fields(struct)}
-    http = {field.upper() for field in HttpSettings.__struct_fields__}
+    http = {field.upper() for each in (HttpSettings, ServerSettings) for field in each.__struct_fields__}
     mail = {"MAIL_TRANSPORT", "MAIL_FROM", "SMTP_URL", "OUTBOX_DIR"}
     return (own | {"LOG_LEVEL"}) - http - mail

@@ -18,7 +18,7 @@ from functions.shared.mongo import connect_mongo
 from infra.local.processes import LeashedProcess, Stopping, free_port, stop_all, wait_until_ready
 from infra.local.servers import ServerUrls
 from infra.prepare import Settings, prepare
-from infra.rabbitmq.topology import QUEUES
+from infra.rabbitmq.topology import ARGUMENTS, QUEUES
 
 HOSTED = {
     "auth": ("AuthFunction", "AuthorizerFunction"),
@@ -157,9 +157,8 @@ def own_databases(servers: ServerUrls) -> Iterator[ServerUrls]:
 
 def _empty_queues(amqp_url: str) -> None:
     with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
-        for queue in QUEUES:
-            connection.channel().queue_purge(queue.name)
-            connection.channel().queue_purge(queue.dead_letters)
+        for queue in ARGUMENTS:
+            connection.channel().queue_purge(queue)
 
 
 def _on_postgres(servers: ServerUrls, statement: str, name: str) -> None:

@@ -3,12 +3,15 @@
 import importlib.util
 import re
 import shutil
+import struct
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import imageio_ffmpeg
 import pytest
+
+from tests.tus import noise
 
 SECONDS = 3.0
 
@@ -93,6 +96,12 @@ class Media:
             noise = bytes((byte * 167 + 13) % 256 for byte in range(256)) * ((len(whole) - start) // 256 + 1)
             path.write_bytes(whole[:start] + noise[: len(whole) - start])
         return path
+
+
+def with_ballast(mp4: bytes, size: int) -> bytes:
+    """Return an MP4 with so much in it that players skip that it has this size."""
+    ballast = size - len(mp4) - 8
+    return mp4 + struct.pack(">I4s", ballast + 8, b"free") + noise(ballast)
 
 
 def ffmpeg(*arguments: str) -> None:

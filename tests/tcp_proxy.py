@@ -96,8 +96,13 @@ class TcpProxy:
                 client.close()
                 self.refused += 1
                 continue
-            pair = (client, socket.create_connection(self._server, timeout=5))
-            pair[1].settimeout(None)
+            try:
+                server = socket.create_connection(self._server, timeout=5)
+            except OSError:  # it is down, and so are we to its clients
+                client.close()
+                continue
+            server.settimeout(None)
+            pair = (client, server)
             with self._lock:
                 self._pairs.append(pair)
             done = threading.Barrier(2, action=functools.partial(self._forget, pair))

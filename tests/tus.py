@@ -31,6 +31,10 @@ SLICE_BYTES = 4 * MIB
 MAX_UPLOAD_BYTES = 64 * MIB
 QUOTA_BYTES = 1024 * MIB
 
+_BOUNDARY = "---------------------------2b5c"
+# The headers of a form as `form` makes it.
+FORM = {"Content-Type": f"multipart/form-data; boundary={_BOUNDARY}", "Tus-Resumable": None}
+
 # A header that is sent twice has a list of values, and one that is not to be sent has None.
 Headers = Mapping[str, str | list[str] | None]
 
@@ -212,6 +216,16 @@ def metadata(values: Mapping[str, str]) -> dict[str, str]:
     """Return the header that says this."""
     pairs = (f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in values.items())
     return {"Upload-Metadata": ",".join(pairs)}
+
+
+def form(video: bytes, filename: str) -> bytes:
+    """Return a form with nothing but a video in it. It goes with the headers FORM."""
+    return form_head(filename) + video + f"\r\n--{_BOUNDARY}--\r\n".encode()
+
+
+def form_head(filename: str) -> bytes:
+    """Return what comes before the video."""
+    return f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="video"; filename="{filename}"\r\n\r\n'.encode()
 
 
 def checksum(algorithm: str, data: bytes) -> dict[str, str]:

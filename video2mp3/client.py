@@ -12,7 +12,7 @@ import httpx
 
 from video2mp3.errors import ApiError, TookTooLong, Unreachable
 from video2mp3.models import Conversion, Link, Quality, State, Tokens, User
-from video2mp3.resumable import SLICE_BYTES, create, new_key, send_file
+from video2mp3.resumable import SLICE_BYTES, new_key, patiently, send_file
 
 OnBytes = Callable[[int, int], None]
 OnConversion = Callable[[Conversion], None]
@@ -80,7 +80,9 @@ class Client:
             if size > SLICE_BYTES:
                 about = {"filename": path.name, "quality": str(quality)}
                 tell = on_bytes or (lambda _sent, _size: None)
-                return self.conversion(send_file(file, size, about, self._send, lambda sent: tell(sent, size)))
+                conversion_id = send_file(file, size, about, self._send, lambda sent: tell(sent, size))
+                # It is accepted: who only fails to hear what became of it must not think that it failed.
+                return Conversion.from_json(self._read_json(patiently(lambda: self._send("GET", _path(conversion_id)))))
             headers = new_key()
 
             def post() -> httpx.Response:
@@ -89,7 +91,7 @@ class Client:
                 form = {"data": {"quality": str(quality)}, "files": {"video": video}}
                 return self._send("POST", "/v1/conversions", headers=headers, **form)
 
-            return Conversion.from_json(self._read_json(create(post)))
+            return Conversion.from_json(self._read_json(patiently(post)))
 
     def conversion(self, conversion_id: str) -> Conversion:
         """Return a conversion as it is now."""

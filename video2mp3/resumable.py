@@ -36,7 +36,7 @@ def send_file(file: BinaryIO, size: int, about: Mapping[str, str], call: Call, o
     that can still be told so.
     """
     headers = {**_VERSION, **new_key(), "Upload-Length": str(size), **_metadata(about)}
-    created = create(lambda: call("POST", _UPLOADS, headers=headers))
+    created = patiently(lambda: call("POST", _UPLOADS, headers=headers))
     upload_id = _id(created)
     path = f"{_UPLOADS}/{upload_id}"
     try:
@@ -53,13 +53,13 @@ def new_key() -> dict[str, str]:
     return {"Idempotency-Key": str(uuid.uuid4())}
 
 
-def create(post: Callable[[], httpx.Response]) -> httpx.Response:
-    """Make a request that creates something under a `new_key`, and again while nobody knows what became of it."""
+def patiently(ask: Callable[[], httpx.Response]) -> httpx.Response:
+    """Make a request, and again while nobody knows what became of it. If it creates something, it has a `new_key`."""
     began_at = time.monotonic()
     pause_s, longest_s = _PAUSE_S
     while True:
         try:
-            return post()
+            return ask()
         except (ApiError, Unreachable) as error:
             if not _passes(error) or time.monotonic() - began_at > _PATIENCE_S:
                 raise

@@ -25,8 +25,9 @@ from functions.shared.problems import Unavailable
 
 T = TypeVar("T")
 
-_CONNECT_TIMEOUT_S = 3
-_MAX_CONNECTIONS = 8
+CONNECT_TIMEOUT_S = 3
+SILENCE_S = 6
+MAX_CONNECTIONS = 8
 
 
 class _Connection(psycopg.Connection[TupleRow]):
@@ -35,7 +36,7 @@ class _Connection(psycopg.Connection[TupleRow]):
     `statement_timeout` is kept by the server, so it does not help when the server itself hangs.
     """
 
-    silence_s: ClassVar[float] = 6
+    silence_s: ClassVar[float] = SILENCE_S
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         """See psycopg.Connection."""
@@ -58,14 +59,14 @@ def connect_postgres(url: str, *, timeout_s: float = 5) -> Pool:
         connection_class=_Connection,
         kwargs={
             "autocommit": True,
-            "connect_timeout": _CONNECT_TIMEOUT_S,
+            "connect_timeout": CONNECT_TIMEOUT_S,
             "application_name": "video2mp3-auth",
             "options": f"-c statement_timeout={int(timeout_s * 1000)}ms",
             # A network that swallows packets, as after a Lambda sandbox was frozen, is noticed within 2 s.
             "tcp_user_timeout": 2000,
         },
         min_size=0,
-        max_size=_MAX_CONNECTIONS,
+        max_size=MAX_CONNECTIONS,
         timeout=timeout_s,
         # A failed connect is tried again after pauses that grow; to give up soon keeps them short.
         reconnect_timeout=timeout_s,

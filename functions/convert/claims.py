@@ -64,8 +64,11 @@ class Claims(Protocol):
         `video` is what is known of the video now that it was read. Raises ClaimLost.
         """
 
-    def fail(self, claim: Claim, failure: Failure, failed: Event) -> None:
-        """End the conversion as failed, and note the event: owed, and not told. Raises ClaimLost."""
+    def fail(self, claim: Claim, failure: Failure, failed: Event, *, counts: bool = True) -> None:
+        """End the conversion as failed, and note the event: owed, and not told; if not `counts`, the attempt was none.
+
+        Raises ClaimLost.
+        """
 
     def release(self, claim: Claim, owed: Sequence[Event], *, counts: bool) -> None:
         """Give the conversion back as queued; if not `counts`, the attempt was none. Raises ClaimLost."""

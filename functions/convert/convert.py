@@ -14,11 +14,13 @@ from functions.convert.encoder import Encoded, Encoder
 from functions.convert.failures import AttemptFailed, ConversionFailed, Interrupted, StorageCorrupt
 from functions.convert.hand_off import HandOff
 from functions.convert.heartbeat import Deadline, Heartbeat
+from functions.convert.pauses import Pauses
 from functions.convert.video import StoredVideo
 from functions.shared.clock import Clock
 from functions.shared.conversions import Failure, Mp3, Video
 from functions.shared.events import Event, EventName, Events, Outbox, publish_owed
 from functions.shared.files import CHUNK_BYTES, FileDamaged, FileMissing, Files
+from functions.shared.metrics import CONVERSION_WAIT_SECONDS, NO_METRICS, Metrics
 from functions.shared.problems import Unavailable
 
 # How the whole is shared out for the progress bar: encoding, then storing.
@@ -44,14 +46,16 @@ class Deps:
     holder: str
     lease_s: float
     max_attempts: int
+    pauses: Pauses
     hand_off: HandOff | None = None
+    metrics: Metrics = NO_METRICS
 
 
 def convert(uploaded: Event, deps: Deps, deadline: Deadline) -> None:
     """Convert the video that `uploaded` names, unless that was done or is being done.
 
     A failure that will not go away, or the last attempt's, ends the conversion as failed; after another
-    failure the conversion is queued again. In all these cases this returns.
+    failure the conversion is queued again, and announced after a pause. In all these cases this returns.
 
     Raises:
         Interrupted: the host is stopping; the conversion is free again and the message must come back.
@@ -62,6 +66,8 @@ def convert(uploaded: Event, deps: Deps, deadline: Deadline) -> None:
         deps.logger.info("nothing to convert")
         return
     deps.logger.info("converting", extra={"attempt": claim.attempt, "fence": claim.fence})
+    if claim.attempt == 1:
+        deps.metrics.observe(CONVERSION_WAIT_SECONDS, (deps.clock() - uploaded.occurred_at).total_seconds())
     heartbeat = Heartbeat(deps.claims, claim, deps.lease_s, deadline, deps.logger)
     try:
         owed = _attempt(claim, deps, heartbeat)
@@ -98,14 +104,16 @@ def _try_again_or_fail(claim: Claim, deps: Deps, error: AttemptFailed) -> list[E
     deps.logger.warning("the attempt failed", extra={"attempt": claim.attempt, "reason": str(error)})
     if claim.attempt >= deps.max_attempts:
         return _fail(claim, deps, error.final(deps.max_attempts))
-    owed = [_event(EventName.VIDEO_UPLOADED, claim, deps)]
-    deps.claims.release(claim, owed, counts=True)
-    return owed
+    again = _event(EventName.VIDEO_UPLOADED, claim, deps)
+    again = msgspec.structs.replace(again, not_before=again.occurred_at + deps.pauses.after(claim.attempt))
+    deps.claims.release(claim, [again], counts=True)
+    return [again]
 
 
 def _fail(claim: Claim, deps: Deps, failure: Failure) -> list[Event]:
     failed = _event(EventName.CONVERSION_FAILED, claim, deps)
-    deps.claims.fail(claim, failure, failed)
+    # One that was claimed only to be failed was not tried once more.
+    deps.claims.fail(claim, failure, failed, counts=claim.attempt <= deps.max_attempts)
     deps.logger.info("failed", extra={"failure": failure.type})
     return [failed]
 

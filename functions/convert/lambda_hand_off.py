@@ -13,6 +13,8 @@ from functions.convert.hand_off import NotHandedOff
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
+CONNECT_TIMEOUT_S = 3
+READ_TIMEOUT_S = 10
 _ACCEPTED = 202
 
 
@@ -23,7 +25,11 @@ def connect_lambda() -> "LambdaClient":
     """
     return boto3.client(
         "lambda",
-        config=Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 1}),
+        config=Config(
+            connect_timeout=CONNECT_TIMEOUT_S,
+            read_timeout=READ_TIMEOUT_S,
+            retries={"mode": "standard", "total_max_attempts": 1},
+        ),
     )
 
 

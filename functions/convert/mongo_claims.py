@@ -68,15 +68,14 @@ class MongoClaims:
         }
         self._end(claim, {"state": State.COMPLETED, **made, **self._ended(completed)}, [completed])
 
-    def fail(self, claim: Claim, failure: Failure, failed: Event) -> None:
+    def fail(self, claim: Claim, failure: Failure, failed: Event, *, counts: bool = True) -> None:
         """See Claims."""
-        error = {"$literal": to_builtins(failure)}
-        self._end(claim, {"state": State.FAILED, "error": error, **self._ended(failed)}, [failed])
+        failure_and_attempts = {"error": {"$literal": to_builtins(failure)}, "attempts": _attempts(claim, counts)}
+        self._end(claim, {"state": State.FAILED, **failure_and_attempts, **self._ended(failed)}, [failed])
 
     def release(self, claim: Claim, owed: Sequence[Event], *, counts: bool) -> None:
         """See Claims."""
-        attempts = claim.attempt if counts else claim.attempt - 1
-        self._end(claim, {"state": State.QUEUED, "progress": 0.0, "attempts": attempts}, owed)
+        self._end(claim, {"state": State.QUEUED, "progress": 0.0, "attempts": _attempts(claim, counts)}, owed)
 
     def _end(self, claim: Claim, changes: Document, owed: Sequence[Event]) -> None:
         events = {"$literal": [to_builtins(event) for event in owed]}
@@ -101,6 +100,10 @@ class MongoClaims:
     def _ended(self, end: Event) -> Document:
         untold = {"event": {"$literal": to_builtins(end)}, "owed_at": _NOW}
         return {"completed_at": _NOW, "expires_at": _after(self._retention_ms), "untold": untold}
+
+
+def _attempts(claim: Claim, counts: bool) -> int:
+    return claim.attempt if counts else claim.attempt - 1
 
 
 def _after(milliseconds: int) -> Document:

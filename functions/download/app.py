@@ -17,11 +17,13 @@ from functions.download.ranges import Representation, Selection, http_date, sele
 from functions.download.rules import Deps, StoredMp3
 from functions.download.s3_mp3_copies import S3Mp3Copies, connect_s3
 from functions.shared.clock import utc_now
+from functions.shared.counted_events import CountedEvents
 from functions.shared.environment import environment
 from functions.shared.files import GridFSFiles
 from functions.shared.http import JSON, HttpFunction, HttpSettings, caller, no_content, raw_body, read_json
 from functions.shared.links import Links, link_keys
-from functions.shared.logs import get_logger
+from functions.shared.logs import get_logger, log_keys
+from functions.shared.metrics import connect_metrics
 from functions.shared.mongo import connect_mongo
 from functions.shared.mongo_conversions import MongoOutbox
 from functions.shared.once import once
@@ -60,12 +62,13 @@ def connect() -> Deps:
     """Connect to the servers that the environment names."""
     settings = from_env(Settings, environment())
     database = connect_mongo(settings.mongodb_url)
+    metrics = connect_metrics("download")
     return Deps(
         library=MongoLibrary(database),
         videos=GridFSFiles(database, "videos"),
         mp3s=GridFSFiles(database, "mp3s"),
         copies=S3Mp3Copies(connect_s3(), settings.download_bucket) if settings.download_bucket else None,
-        events=RabbitEvents(settings.amqp_url),
+        events=CountedEvents(RabbitEvents(settings.amqp_url), metrics),
         outbox=MongoOutbox(database),
         links=Links(link_keys(settings.link_keys), settings.public_url, utc_now),
         clock=utc_now,
@@ -116,7 +119,11 @@ def create_app(deps: Callable[[], Deps]) -> HttpFunction:
 
     @app.route("/v1/downloads/{token}", methods=["GET", "HEAD"])
     def linked(token: str) -> Response:
-        return _send(rules.find_linked_mp3(token, deps()), app.current_request, deps())
+        stored = rules.find_linked_mp3(token, deps())
+        # Nobody else on the way knows whose the link is.
+        with log_keys(app.logger, conversion_id=stored.conversion_id):
+            app.logger.info("fetched by link")
+            return _send(stored, app.current_request, deps())
 
     app.answer_preflights()
     return app

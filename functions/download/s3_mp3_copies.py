@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
     from mypy_boto3_s3 import S3Client
 
+# API Gateway waits 29 s for the function, in which MongoDB has to be asked, too.
+CONNECT_TIMEOUT_S = 3
+READ_TIMEOUT_S = 8
+ATTEMPTS = 2
 PART_BYTES = 8 * 1024 * 1024
 _CONTENT_TYPE = "audio/mpeg"
 
@@ -27,9 +31,9 @@ def connect_s3() -> "S3Client":
     return boto3.client(
         "s3",
         config=Config(
-            connect_timeout=3,
-            read_timeout=8,
-            retries={"mode": "standard", "max_attempts": 2},
+            connect_timeout=CONNECT_TIMEOUT_S,
+            read_timeout=READ_TIMEOUT_S,
+            retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
             signature_version="s3v4",
             # Without it URLs name no region, and S3 redirects those whose bucket is new or lies in another.
             s3={"addressing_style": "virtual"},

@@ -1,1 +1,1 @@
-"""The function health: whether the servers that the other functions need answer."""
+"""The function health: whether the servers that the other functions need answer, and events reach their queues."""

@@ -7,7 +7,7 @@ from http import HTTPStatus
 import msgspec
 from chalice.app import Response
 
-from functions.health.checks import mongodb_check, postgres_check, rabbitmq_check
+from functions.health.checks import mongodb_check, outbox_check, postgres_check, rabbitmq_check
 from functions.health.health import Health
 from functions.shared.environment import environment
 from functions.shared.http import JSON, HttpFunction
@@ -15,15 +15,17 @@ from functions.shared.logs import get_logger
 from functions.shared.mongo import connect_mongo
 from functions.shared.once import once
 from functions.shared.rabbit_events import QUEUES
-from functions.shared.settings import from_env
+from functions.shared.settings import Positive, from_env
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """Where the servers are."""
+    """Where the servers are, and for how many seconds events may be owed while all is well."""
 
     postgres_url: str
     mongodb_url: str
     amqp_url: str
+    # Three times sweep has tried to send them, then.
+    owed_s: Positive = 180
 
 
 def connect() -> Health:
@@ -31,10 +33,12 @@ def connect() -> Health:
     settings = from_env(Settings, environment())
     # What it would say is in the answer, in fewer words.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
+    database = once(lambda: connect_mongo(settings.mongodb_url))
     checks = {
         "postgres": postgres_check(settings.postgres_url),
-        "mongodb": mongodb_check(once(lambda: connect_mongo(settings.mongodb_url))),
+        "mongodb": mongodb_check(database),
         "rabbitmq": rabbitmq_check(settings.amqp_url, QUEUES),
+        "outbox": outbox_check(database, settings.owed_s),
     }
     return Health(checks, get_logger("health"))
 

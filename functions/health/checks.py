@@ -1,13 +1,15 @@
-"""One question to each server, which it must answer to be of use."""
+"""One question to each server, which it must answer to be of use, and one about what is between them."""
 
 from collections.abc import Callable, Sequence
 
 import pika.exceptions
 import psycopg
 import pymongo
+from pymongo import ASCENDING
 from pymongo.database import Database
 
 from functions.health.health import TIMEOUT_S, Check, Down
+from functions.shared.events import EventName
 from functions.shared.mongo import Document
 from functions.shared.rabbit import connect_rabbit
 
@@ -16,7 +18,16 @@ def postgres_check(url: str) -> Check:
     """Return a check that asks Postgres a question."""
 
     def check() -> None:
-        with psycopg.connect(url, connect_timeout=int(TIMEOUT_S), autocommit=True) as connection:
+        with psycopg.connect(
+            url,
+            connect_timeout=int(TIMEOUT_S),
+            # Or the check would never end, nor begin anew, if the server went away without a word in between.
+            tcp_user_timeout=int(TIMEOUT_S * 1000),
+            keepalives_idle=int(TIMEOUT_S),
+            keepalives_interval=1,
+            keepalives_count=3,
+            autocommit=True,
+        ) as connection:
             connection.execute("SELECT 1")
 
     return check
@@ -43,5 +54,33 @@ def rabbitmq_check(url: str, queues: Sequence[str]) -> Check:
                     channel.queue_declare(queue, passive=True)
                 except pika.exceptions.ChannelClosedByBroker as error:
                     raise Down(f"the queue {queue} is missing") from error
+
+    return check
+
+
+# Since when a conversion owes what it owes. An outcome that is told again is owed anew, and is the same event.
+_OWED_SINCE = {"$max": [{"$min": "$pending_events.occurred_at"}, "$untold.owed_at"]}
+
+
+def outbox_check(database: Callable[[], Database[Document]], owed_s: int) -> Check:
+    """Return a check that no event has been owed for `owed_s` seconds.
+
+    sweep sends what is owed every minute. So whatever keeps events from their queues is seen here, also what RabbitMQ
+    does not tell those who ask: that a binding is gone, or that it takes no messages because its disk is full.
+    """
+
+    def check() -> None:
+        with pymongo.timeout(TIMEOUT_S):
+            owing = database().conversions.find_one(
+                {
+                    "pending_events.event": {"$in": [name.value for name in EventName]},
+                    "$expr": {"$lte": [_OWED_SINCE, {"$subtract": ["$$NOW", owed_s * 1000]}]},
+                },
+                {"_id": False, "owed_ms": {"$subtract": ["$$NOW", _OWED_SINCE]}},
+                sort=[("updated_at", ASCENDING)],
+                hint="owing_event",
+            )
+        if owing is not None:
+            raise Down(f"events have been owed for {owing['owed_ms'] // 1000} s")
 
     return check

@@ -22,6 +22,7 @@ from functions.shared.environment import environment
 from functions.shared.events import EventName
 from functions.shared.links import Links, link_keys
 from functions.shared.logs import get_logger, log_keys
+from functions.shared.metrics import connect_metrics, flushing
 from functions.shared.mongo import connect_mongo
 from functions.shared.mongo_conversions import MongoConversions
 from functions.shared.once import once
@@ -38,11 +39,12 @@ def create_handler(deps: Callable[[], Deps]) -> Callable[[dict[str, Any], Any], 
     """Return the handler. If it raises, all messages of its event must come back; what was told is not told again."""
 
     def handler(event: dict[str, Any], context: Any) -> None:
-        with log_keys(deps().logger, request_id=context.aws_request_id):
-            for happened in events_in(event, EventName.CONVERSION_COMPLETED, EventName.CONVERSION_FAILED):
+        for happened in events_in(event, EventName.CONVERSION_COMPLETED, EventName.CONVERSION_FAILED):
+            keys = {"request_id": context.aws_request_id, "conversion_id": happened.conversion_id}
+            with log_keys(deps().logger, **keys):
                 notify(happened, deps())
 
-    return handler
+    return flushing(handler)
 
 
 def connect() -> Deps:
@@ -58,6 +60,7 @@ def connect() -> Deps:
         letters=letters,
         mailers=mailers,
         logger=logger,
+        metrics=connect_metrics("notify"),
     )
 
 

@@ -12,6 +12,11 @@ from functions.notify.mailers import MailNotSent, Undeliverable, recipient
 if TYPE_CHECKING:
     from mypy_boto3_ses import SESClient
 
+# Lambda ends notify after 60 s.
+CONNECT_TIMEOUT_S = 5
+READ_TIMEOUT_S = 10
+ATTEMPTS = 4
+
 # SES looked at the letter and does not want it: https://docs.aws.amazon.com/ses/latest/APIReference/API_SendRawEmail.html
 _REFUSED = frozenset({"MessageRejected", "InvalidParameterValue"})
 
@@ -19,7 +24,12 @@ _REFUSED = frozenset({"MessageRejected", "InvalidParameterValue"})
 def connect_ses() -> "SESClient":
     """Return a client for the region, the credentials and the endpoint (AWS_ENDPOINT_URL) of the environment."""
     return boto3.client(
-        "ses", config=Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "max_attempts": 3})
+        "ses",
+        config=Config(
+            connect_timeout=CONNECT_TIMEOUT_S,
+            read_timeout=READ_TIMEOUT_S,
+            retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        ),
     )
 
 

@@ -6,10 +6,20 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from functions.shared.problems import Unavailable
 from functions.shared.settings import InvalidSettings
 
 if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
     from mypy_boto3_secretsmanager import SecretsManagerClient
+
+# Somebody waits for the answer of the function, which has 29 s for all.
+CONNECT_TIMEOUT_S = 2
+READ_TIMEOUT_S = 4
+ATTEMPTS = 2
+
+# What AWS answers with another status than 500 and more, and yet would not answer a little later.
+_BUSY = frozenset({"RequestLimitExceeded", "RequestTimeout", "Throttling", "ThrottlingException"})
 
 
 def environment() -> Mapping[str, str]:
@@ -20,6 +30,7 @@ def environment() -> Mapping[str, str]:
 
     Raises:
         InvalidSettings: a secret cannot be read, or is something else. The message names it and never says its content.
+        Unavailable: Secrets Manager does not answer, or is too busy. Nothing is wrong with the settings.
     """
     secret_ids = [name.strip() for name in os.environ.get("SECRETS", "").split(",") if name.strip()]
     if not secret_ids:
@@ -38,8 +49,11 @@ def _connect() -> "SecretsManagerClient":
     from botocore.config import Config  # noqa: PLC0415
     from botocore.exceptions import BotoCoreError  # noqa: PLC0415
 
-    # Somebody waits for the answer of the function, which has 29 s for all.
-    config = Config(connect_timeout=2, read_timeout=4, retries={"mode": "standard", "total_max_attempts": 2})
+    config = Config(
+        connect_timeout=CONNECT_TIMEOUT_S,
+        read_timeout=READ_TIMEOUT_S,
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+    )
     try:
         return boto3.client("secretsmanager", config=config)
     except BotoCoreError as error:
@@ -47,14 +61,25 @@ def _connect() -> "SecretsManagerClient":
 
 
 def _fetch(client: "SecretsManagerClient", secret_id: str) -> str:
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError  # noqa: A004, PLC0415
 
     try:
         answer = client.get_secret_value(SecretId=secret_id)
-    except (BotoCoreError, ClientError) as error:
+    except (ConnectionError, HTTPClientError) as error:
+        raise Unavailable("The store of secrets") from error
+    except ClientError as error:
+        if _passes(error):
+            raise Unavailable("The store of secrets") from error
+        raise InvalidSettings(f"The secret {secret_id} cannot be read: {error}") from error
+    except BotoCoreError as error:
         raise InvalidSettings(f"The secret {secret_id} cannot be read: {error}") from error
     # A secret of bytes has none.
     return answer.get("SecretString", "")
+
+
+def _passes(error: "ClientError") -> bool:
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status >= 500 or error.response.get("Error", {}).get("Code") in _BUSY
 
 
 def _settings_in(text: str, secret_id: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ published twice but is never lost, and whoever consumes one must bear a repeat.
 """
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
@@ -14,6 +14,9 @@ import msgspec
 from aws_lambda_powertools import Logger
 
 from functions.shared.problems import Unavailable
+
+# No event waits for longer than this before it is told.
+LONGEST_PAUSE = timedelta(minutes=5)
 
 
 class EventName(StrEnum):
@@ -24,13 +27,17 @@ class EventName(StrEnum):
     CONVERSION_FAILED = "conversion.failed"
 
 
-class Event(msgspec.Struct, frozen=True):
-    """One thing that happened. `id` is also the id of the message."""
+class Event(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing that happened. `id` is also the id of the message.
+
+    Nobody is to act on it earlier than `not_before`, if that is given, and never later than LONGEST_PAUSE for its sake.
+    """
 
     id: str
     event: EventName
     conversion_id: str
     occurred_at: datetime
+    not_before: datetime | None = None
 
 
 class NotPublished(Exception):
@@ -41,7 +48,10 @@ class Events(Protocol):
     """Where events are published."""
 
     def publish(self, event: Event) -> None:
-        """Publish one event and return when a queue holds it durably. Raises NotPublished."""
+        """Publish one event and return when a queue holds it durably. Raises NotPublished.
+
+        One that is not to be acted on yet waits in a queue of its own, while others pass.
+        """
 
 
 class Outbox(Protocol):

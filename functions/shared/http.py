@@ -18,7 +18,8 @@ import pybase64
 from chalice.app import Chalice, Request, Response
 
 from functions.shared.conversions import Owner
-from functions.shared.logs import get_logger
+from functions.shared.logs import conversion_keys, get_logger
+from functions.shared.metrics import flush_metrics
 from functions.shared.once import once
 from functions.shared.origins import Origin, origin_headers
 from functions.shared.problems import (
@@ -121,11 +122,13 @@ class HttpFunction(Chalice):
     def __call__(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         """Answer one API Gateway REST (v1) proxy event. Never raises."""
         request_id = event["requestContext"]["requestId"]
-        self.logger.thread_safe_append_keys(request_id=request_id)
+        about = conversion_keys(event.get("pathParameters"))
+        self.logger.thread_safe_append_keys(request_id=request_id, **about)
         try:
             answer = _as_text(self._answer(event, context))
         finally:
             self.logger.thread_safe_clear_keys()
+            flush_metrics()
         # API Gateway adds nothing to the answer of a function.
         own = {"X-Request-Id": request_id, "X-Content-Type-Options": "nosniff"}
         own |= origin_headers(_cors_origin(), preflight=event["requestContext"]["httpMethod"] == "OPTIONS")

@@ -6,7 +6,8 @@ Every line of one invocation carries its request_id; lines about a conversion ca
 import json
 import logging
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +16,8 @@ from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
 from functions.shared.settings import InvalidSettings
 from functions.shared.text import escaped
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 # What a line of text has in another place, or not at all: the traceback says the exception's name, notes and stack
 # again, and color_message is uvicorn's message again, with colours.
@@ -63,6 +66,16 @@ def get_logger(service: str) -> Logger:
         )
     formatter = TextFormatter(utc=False) if os.environ.get("LOG_FORMAT") == "text" else None
     return Logger(service=service, level=level, logger_formatter=formatter, utc=True)
+
+
+def conversion_keys(parameters: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the keys of lines about the conversion that the parameters of a path name, if they name one.
+
+    An upload has the id of the conversion that it becomes. What was sent in place of an id is not logged.
+    """
+    parameters = parameters or {}
+    conversion_id = parameters.get("conversion_id") or parameters.get("upload_id") or ""
+    return {"conversion_id": conversion_id} if _ID.fullmatch(conversion_id) else {}
 
 
 @contextmanager

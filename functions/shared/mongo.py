@@ -19,6 +19,8 @@ DEFAULT_DATABASE = "video2mp3"
 # The longest that one operation takes, with its retries and with finding a server and a connection. A function behind
 # API Gateway has 29 s, and after one operation that was given up it never tries more than one other.
 OPERATION_MS = 10_000
+# The longest that a connection takes to be made.
+CONNECT_MS = 5_000
 
 
 def connect_mongo(url: str) -> Database[Document]:
@@ -26,24 +28,41 @@ def connect_mongo(url: str) -> Database[Document]:
 
     Writes are acknowledged by a majority and journalled, reads see only such writes, and no operation takes
     longer than OPERATION_MS.
+
+    Raises:
+        pymongo.errors.ConfigurationError, ValueError: the URL cannot be used.
+        Unavailable: it names its servers by DNS (mongodb+srv://), which does not answer.
     """
-    client: MongoClient[Document] = MongoClient(
-        url,
-        tz_aware=True,
-        w="majority",
-        journal=True,
-        readConcernLevel="majority",
-        retryWrites=True,
-        timeoutMS=OPERATION_MS,
-        connectTimeoutMS=5_000,
-        # These hold for the little that is no operation, as closing a cursor. For all else they would begin anew with
-        # each retry.
-        serverSelectionTimeoutMS=5_000,
-        socketTimeoutMS=5_000,
-        waitQueueTimeoutMS=5_000,
-        appname="video2mp3",
-    )
+    try:
+        client: MongoClient[Document] = MongoClient(
+            url,
+            tz_aware=True,
+            w="majority",
+            journal=True,
+            readConcernLevel="majority",
+            retryWrites=True,
+            timeoutMS=OPERATION_MS,
+            connectTimeoutMS=CONNECT_MS,
+            # These hold for the little that is no operation, as closing a cursor. For all else they would begin anew
+            # with each retry.
+            serverSelectionTimeoutMS=CONNECT_MS,
+            socketTimeoutMS=CONNECT_MS,
+            waitQueueTimeoutMS=CONNECT_MS,
+            appname="video2mp3",
+        )
+    except pymongo.errors.ConfigurationError as error:
+        if _is_outage_of_dns(error.__cause__):
+            raise Unavailable("The storage") from error
+        raise
     return client.get_default_database(DEFAULT_DATABASE)
+
+
+def _is_outage_of_dns(error: BaseException | None) -> bool:
+    # pymongo, too, imports it only for a URL that needs it.
+    from dns.exception import Timeout  # noqa: PLC0415
+    from dns.resolver import NoNameservers  # noqa: PLC0415
+
+    return isinstance(error, Timeout | NoNameservers)
 
 
 @contextlib.contextmanager

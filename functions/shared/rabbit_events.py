@@ -2,20 +2,26 @@
 
 import threading
 import time
+from datetime import timedelta
 
 import msgspec
 import pika
 import pika.exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 
-from functions.shared.events import Event, NotPublished
+from functions.shared.clock import Clock, utc_now
+from functions.shared.events import LONGEST_PAUSE, Event, EventName, NotPublished
 from functions.shared.rabbit import connect_rabbit
 
 EXCHANGE = "video2mp3"
-# The queues that functions are called for. How they are made is in infra/rabbitmq.
+# The queues that functions are called for, and the one in which messages wait before they come into the first. How they
+# are made is in infra/rabbitmq.
 CONVERSION_QUEUE = "video_conversion_queue"
 NOTIFICATION_QUEUE = "conversion_notification_queue"
-QUEUES = (CONVERSION_QUEUE, NOTIFICATION_QUEUE)
+WAIT_QUEUE = f"{CONVERSION_QUEUE}.wait"
+QUEUES = (CONVERSION_QUEUE, WAIT_QUEUE, NOTIFICATION_QUEUE)
+# Leads to the wait queue.
+LATER_KEY = f"{EventName.VIDEO_UPLOADED}.later"
 _REFUSED = (
     pika.exceptions.ConnectionBlockedTimeout,
     pika.exceptions.UnroutableError,
@@ -32,11 +38,14 @@ class RabbitEvents:
 
     A broker that has just let a thread wait for nothing is not asked again for `timeout_s`, and no thread waits
     longer than that for another: events are owed then, and uploads go on.
+
+    A `video.uploaded` that is not to be acted on yet waits in the broker, which keeps the time by itself.
     """
 
-    def __init__(self, url: str, *, timeout_s: float = 5) -> None:
+    def __init__(self, url: str, *, timeout_s: float = 5, clock: Clock = utc_now) -> None:
         self._url = url
         self._timeout_s = timeout_s
+        self._clock = clock
         self._lock = threading.Lock()
         self._channel: BlockingChannel | None = None
         self._silent_until = 0.0
@@ -83,9 +92,10 @@ class RabbitEvents:
         self._publish(self._channel, event)
 
     def _publish(self, channel: BlockingChannel, event: Event) -> None:
+        waits_ms = self._waits_ms(event)
         channel.basic_publish(
             EXCHANGE,
-            routing_key=event.event,
+            routing_key=LATER_KEY if waits_ms else event.event,
             body=msgspec.json.encode(
                 {"event": event.event, "conversion_id": event.conversion_id, "occurred_at": event.occurred_at}
             ),
@@ -94,10 +104,18 @@ class RabbitEvents:
                 delivery_mode=pika.DeliveryMode.Persistent,
                 message_id=event.id,
                 timestamp=int(event.occurred_at.timestamp()),
+                expiration=str(waits_ms) if waits_ms else None,
             ),
             # Without it, a message that no queue takes is confirmed all the same.
             mandatory=True,
         )
+
+    def _waits_ms(self, event: Event) -> int:
+        """Return how long a message has to wait. Clocks that differ may shorten it; they never make it longer."""
+        if event.not_before is None or event.event is not EventName.VIDEO_UPLOADED:
+            return 0
+        pause = min(event.not_before - event.occurred_at, LONGEST_PAUSE)
+        return max(0, min(event.not_before - self._clock(), pause) // timedelta(milliseconds=1))
 
     def _connect(self) -> BlockingChannel:
         # The heartbeat is what ends the wait for a broker that fell silent, after 10 to 20 s with the default.

@@ -11,6 +11,21 @@ from functions.shared.mongo import Document, mongo_errors, to_builtins, to_event
 from functions.shared.mongo_conversions import NOT_DELETED
 from functions.sweep.stalled import Announce
 
+# The notices of somebody who claimed to tell of the end since it was last owed, and did not, until the claim ended.
+_DIED_OVER: Document = {
+    "$filter": {
+        "input": {"$ifNull": ["$notices", []]},
+        "cond": {
+            "$and": [
+                {"$eq": ["$$this.event_id", "$untold.event.id"]},
+                {"$eq": ["$$this.outcome", None]},
+                {"$lt": ["$untold.owed_at", "$$this.held_until"]},
+                {"$lte": ["$$this.held_until", "$$NOW"]},
+            ]
+        },
+    }
+}
+
 
 class MongoStalledConversions:
     """The collection `conversions`. Implements StalledConversions."""
@@ -46,7 +61,10 @@ class MongoStalledConversions:
             **NOT_DELETED,
             "pending_events.0": {"$exists": False},
             "$expr": {
-                "$and": [{"$gte": ["$completed_at", ago(within)]}, {"$lte": ["$untold.owed_at", ago(after)]}],
+                "$and": [
+                    {"$gte": ["$completed_at", ago(within)]},
+                    {"$or": [{"$lte": ["$untold.owed_at", ago(after)]}, {"$ne": [_DIED_OVER, []]}]},
+                ],
             },
         }
         owed = []

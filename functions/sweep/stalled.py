@@ -35,6 +35,7 @@ class StalledConversions(Protocol):
     def renotify(self, limit: int, after: timedelta, within: timedelta) -> list[Event]:
         """Owe the events of up to `limit` conversions again that ended and whose owners were not told, oldest first.
 
-        They owe nothing, their events were last owed `after` ago or more, and they ended `within` ago or less. An
+        They owe nothing, and ended `within` ago or less. Their events were last owed `after` ago or more, or somebody
+        has claimed since then to tell of them, and died: the claim has ended, and says nothing of how it went. An
         event stays the same, so whoever was told in the meantime is not told twice. Returns the events owed.
         """

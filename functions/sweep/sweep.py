@@ -1,6 +1,6 @@
 """The rules of sweep. Each does a bounded part of its work, so that a run ends; the next run goes on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -9,14 +9,19 @@ from aws_lambda_powertools import Logger
 from functions.shared.clock import Clock
 from functions.shared.events import Event, EventName, Events, Outbox, publish_owed
 from functions.shared.files import Files
+from functions.shared.metrics import NO_METRICS, RULES_FAILED, SWEPT, Metrics
 from functions.sweep.abandoned import AbandonedUploads
+from functions.sweep.backlog import NOTHING_WAITS, Backlog, QueueLengths, measure
 from functions.sweep.expired import ExpiredConversions
 from functions.sweep.leftovers import Leftovers
 from functions.sweep.stalled import StalledConversions
 from functions.sweep.tombstones import Tombstones
 
-# The most that one rule does in one run; the relay, of events of one name.
+# The most that one rule does in one run, but for the relay.
 LIMIT = 500
+# How many events of one name the relay looks up at once, and for how long it goes on in one run.
+RELAY_AT_ONCE = 100
+RELAY_FOR = timedelta(seconds=20)
 # Whoever changes a state publishes its events right after. Sweep does not race them.
 RELAY_AFTER = timedelta(seconds=5)
 # For so long after the end of a conversion somebody is still told of it. An older letter would only puzzle.
@@ -50,6 +55,9 @@ class Deps:
     clock: Clock
     new_id: Callable[[], str]
     logger: Logger
+    backlog: Backlog = NOTHING_WAITS
+    queues: QueueLengths = dict
+    metrics: Metrics = NO_METRICS
 
 
 class SweepFailed(Exception):
@@ -64,17 +72,51 @@ def sweep(deps: Deps) -> dict[str, int]:
             done[name] = rule(deps)
         except Exception:
             deps.logger.exception("rule failed", extra={"rule": name})
+            deps.metrics.count(RULES_FAILED, rule=name)
+        else:
+            deps.metrics.count(SWEPT, done[name], rule=name)
     deps.logger.info("swept", extra=done)
+    _look(deps)
     if failed := RULES.keys() - done.keys():
         raise SweepFailed(f"These rules failed: {', '.join(sorted(failed))}.")
     return done
 
 
+def _look(deps: Deps) -> None:
+    """Note what waits. Nothing depends on it, so sweep does not fail with it."""
+    try:
+        measure(deps.backlog, deps.queues, TELL_WITHIN, deps.clock, deps.metrics)
+    except Exception:
+        deps.logger.warning("what waits is not known", exc_info=True)
+
+
 def relay(deps: Deps) -> int:
-    """Publish events that are still owed, because the broker was down or somebody died before he could."""
-    until = deps.clock() - RELAY_AFTER
-    owed = [event for name in EventName for event in deps.outbox.owed(name, LIMIT) if event.occurred_at <= until]
-    return publish_owed(owed, deps.events, deps.outbox, deps.logger)
+    """Publish events that are still owed, because the broker was down or somebody died before he could.
+
+    After a long outage they are many: it goes on while it finds others, until its time in this run is over.
+    """
+    return publish_owed(_owed(deps), deps.events, deps.outbox, deps.logger)
+
+
+def _owed(deps: Deps) -> Iterator[Event]:
+    """Yield what is owed, batch after batch, each event once: what is found again could not be published."""
+    ends_at = deps.clock() + RELAY_FOR
+    seen: set[str] = set()
+    while batch := [event for event in _due(deps) if event.id not in seen]:
+        for event in batch:
+            if deps.clock() >= ends_at:
+                return
+            seen.add(event.id)
+            yield event
+
+
+def _due(deps: Deps) -> list[Event]:
+    """Look up events of all names, the oldest first, so that all names get their turn in a short run."""
+    now = deps.clock()
+    owed = [event for name in EventName for event in deps.outbox.owed(name, RELAY_AT_ONCE)]
+    # One that is still to happen was owed by somebody with another clock. It must not wait for ours.
+    due = (event for event in owed if abs(now - event.occurred_at) >= RELAY_AFTER)
+    return sorted(due, key=lambda event: event.occurred_at)
 
 
 def reclaim(deps: Deps) -> int:
@@ -119,7 +161,7 @@ def discard(deps: Deps) -> int:
         if not upload.has_conversion:
             deps.videos.delete(upload.upload_id)
         deps.abandoned.forget(upload.upload_id)
-        deps.logger.info("discarded", extra=upload._asdict())
+        deps.logger.info("discarded", extra={"conversion_id": upload.upload_id, **upload._asdict()})
     return len(uploads)
 
 
@@ -136,7 +178,10 @@ def clear_mp3s(deps: Deps) -> int:
 def _clear(leftovers: Leftovers, bucket: str, deps: Deps) -> int:
     file_ids = leftovers.clear(LOOK_AT, LEFT_FOR)
     for file_id in file_ids:
-        deps.logger.warning("leftover", extra={"bucket": bucket, "file_id": file_id})
+        # An MP3 has a fencing number behind the id of its conversion.
+        conversion_id = file_id.rpartition("-")[0] if bucket == "mp3s" else file_id
+        extra = {"conversion_id": conversion_id, "bucket": bucket, "file_id": file_id}
+        deps.logger.warning("leftover", extra=extra)
     return len(file_ids)
 
 

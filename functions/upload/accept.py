@@ -12,7 +12,7 @@ from functions.shared.sniffing import SNIFFED_BYTES, refuse_other_than_media
 from functions.upload.deps import Deps
 from functions.upload.filenames import clean_filename
 from functions.upload.finding import UploadExpired, find_upload
-from functions.upload.finishing import AlreadyAccepted, commit, conversion_of
+from functions.upload.finishing import AlreadyAccepted, commit, conversion_of, tell_accepted
 from functions.upload.holds import Locked, holding
 from functions.upload.metadata import describe
 from functions.upload.queued import queue
@@ -65,7 +65,7 @@ def accept_video(
     if accepted_id != conversion_id:
         deps.videos.delete(conversion_id)
         return _accepted(accepted_id, deps)
-    deps.logger.info("accepted", extra={"conversion_id": conversion_id, "bytes": stored.bytes})
+    tell_accepted(conversion, "form", deps)
     publish_owed([uploaded], deps.events, deps.outbox, deps.logger)
     return conversion
 

@@ -11,11 +11,13 @@ from chalice.app import Response
 
 from functions.shared.clock import utc_now
 from functions.shared.conversions import Conversion
+from functions.shared.counted_events import CountedEvents
 from functions.shared.environment import environment
 from functions.shared.files import GridFSFiles
 from functions.shared.forms import MAX_PARTS, read_form
 from functions.shared.http import JSON, HttpFunction, HttpSettings, caller, raw_body
-from functions.shared.logs import get_logger
+from functions.shared.logs import conversion_keys, get_logger
+from functions.shared.metrics import connect_metrics
 from functions.shared.mongo import connect_mongo
 from functions.shared.mongo_conversions import MongoConversions, MongoOutbox
 from functions.shared.once import once
@@ -51,6 +53,7 @@ def connect() -> Deps:
     """Connect to the servers that the environment names."""
     settings = from_env(Settings, environment())
     database = connect_mongo(settings.mongodb_url)
+    metrics = connect_metrics("upload")
     return Deps(
         conversions=MongoConversions(database),
         videos=GridFSFiles(database, "videos"),
@@ -58,12 +61,13 @@ def connect() -> Deps:
         slices=GridFSSlices(database),
         usage=MongoUsage(database),
         keys=MongoIdempotencyKeys(database),
-        events=RabbitEvents(settings.amqp_url),
+        events=CountedEvents(RabbitEvents(settings.amqp_url), metrics),
         outbox=MongoOutbox(database),
         limits=Limits(settings.max_upload_bytes, settings.quota_bytes, timedelta(seconds=settings.upload_idle_s)),
         clock=utc_now,
         new_id=lambda: uuid.uuid4().hex,
         logger=get_logger("upload"),
+        metrics=metrics,
     )
 
 
@@ -77,6 +81,7 @@ def create_app(deps: Callable[[], Deps]) -> HttpFunction:
         owner, key = caller(request), read_key(request.to_original_event()["multiValueHeaders"] or {})
         # Only the gateway says it, in place of a video that was too long for one event.
         if upload_id := request.headers.get("x-stored-upload"):
+            app.logger.thread_safe_append_keys(**conversion_keys({"upload_id": upload_id}))
             options = to_options(_read_fields(raw_body(request)))
             answered = answer_once(
                 # The same token whenever the gateway tries again.

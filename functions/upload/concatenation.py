@@ -116,7 +116,9 @@ def _begin(upload_id: str, joining: Joining, owner: Owner, deps: Deps) -> Upload
     # The same request may have come twice at once. Which of them goes on is decided by the hold.
     with contextlib.suppress(UploadExists):
         deps.uploads.add(upload)
-    deps.logger.info("upload begun", extra={"upload_id": upload_id, "kind": upload.kind, "bytes": length})
+    deps.logger.info(
+        "upload begun", extra={"conversion_id": upload_id, "upload_id": upload_id, "kind": upload.kind, "bytes": length}
+    )
     return upload
 
 

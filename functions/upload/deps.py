@@ -10,6 +10,7 @@ from functions.shared.clock import Clock
 from functions.shared.conversions import Conversions
 from functions.shared.events import Events, Outbox
 from functions.shared.files import Files
+from functions.shared.metrics import NO_METRICS, Metrics
 from functions.upload.keys import IdempotencyKeys
 from functions.upload.uploads import Slices, Uploads, Usage
 
@@ -39,3 +40,4 @@ class Deps:
     clock: Clock
     new_id: Callable[[], str]
     logger: Logger
+    metrics: Metrics = NO_METRICS

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from functions.shared.conversions import Conversion, ConversionMissing, Options, Video
 from functions.shared.events import Event, publish_owed
+from functions.shared.metrics import UPLOAD_BYTES, UPLOADS_ACCEPTED
 from functions.upload.deps import Deps
 from functions.upload.metadata import describe
 from functions.upload.queued import queue
@@ -66,6 +67,14 @@ def conversion_of(upload_id: str, deps: Deps) -> Conversion | None:
         return None
 
 
+def tell_accepted(conversion: Conversion, kind: str, deps: Deps) -> None:
+    """Log and count a video that was accepted. `kind` is how it came: form or tus."""
+    size = conversion.video.bytes
+    deps.logger.info("accepted", extra={"conversion_id": conversion.id, "bytes": size})
+    deps.metrics.count(UPLOADS_ACCEPTED, kind=kind)
+    deps.metrics.observe(UPLOAD_BYTES, size, kind=kind)
+
+
 def _accept(held: Held, progress: Progress, options: Options | None, origin: str | None, deps: Deps) -> Event:
     upload = held.upload
     # Writing can take long. If somebody deleted the upload meanwhile, it must not become a conversion.
@@ -86,7 +95,8 @@ def _accept(held: Held, progress: Progress, options: Options | None, origin: str
         deps.conversions.add(conversion, [uploaded])
     elif (accepted_id := deps.conversions.add_once(conversion, [uploaded], origin)) != upload.id:
         raise AlreadyAccepted(accepted_id)
-    deps.logger.info("accepted", extra={"conversion_id": upload.id, "bytes": progress.offset})
+    # A form that came in slices brings the options with it; of an upload they are in its metadata.
+    tell_accepted(conversion, "form" if options else "tus", deps)
     return uploaded
 
 

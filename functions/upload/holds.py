@@ -55,7 +55,7 @@ def holding(upload_id: str, token: str, deps: Deps, *, comes_again: bool = False
     except HoldLost as error:
         raise Locked from error
     except FileDamaged as error:
-        deps.logger.exception("stored upload is damaged", extra={"upload_id": upload_id})
+        deps.logger.exception("stored upload is damaged", extra={"conversion_id": upload_id, "upload_id": upload_id})
         raise StorageCorrupt from error
     finally:
         if not keep:
@@ -67,4 +67,7 @@ def let_go(held: Held, deps: Deps) -> None:
     try:
         deps.uploads.release(held)
     except Unavailable as error:
-        deps.logger.warning("upload stays held", extra={"upload_id": held.upload.id, "reason": str(error)})
+        deps.logger.warning(
+            "upload stays held",
+            extra={"conversion_id": held.upload.id, "upload_id": held.upload.id, "reason": str(error)},
+        )

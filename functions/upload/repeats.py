@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from functions.shared.conversions import Owner
+from functions.shared.logs import conversion_keys
 from functions.shared.problems import FieldError, InvalidInput, Problem, Unavailable
 from functions.upload.deps import Deps
 from functions.upload.holds import Locked
@@ -124,7 +125,8 @@ def _answer(claim: KeyClaim, answer: Callable[[str | None], KeptAnswer], deps: D
         # If it is not the first try, an earlier one may have created something.
         _note(deps.keys.forget if is_first and _is_refusal(error) else deps.keys.release, claim, deps)
         raise
-    _note(lambda held: deps.keys.keep(held, answered), claim, deps)
+    created = answered.headers["Location"].rpartition("/")[2]
+    _note(lambda held: deps.keys.keep(held, answered), claim, deps, **conversion_keys({"conversion_id": created}))
     return answered
 
 
@@ -132,9 +134,9 @@ def _is_refusal(error: Exception) -> bool:
     return isinstance(error, Problem) and error.status < 500 and not isinstance(error, Locked)
 
 
-def _note(write: Callable[[KeyClaim], None], claim: KeyClaim, deps: Deps) -> None:
+def _note(write: Callable[[KeyClaim], None], claim: KeyClaim, deps: Deps, **about: str) -> None:
     try:
         write(claim)
     except Unavailable as error:
         # The claim ends by itself, and a repeat finds what was created.
-        deps.logger.warning("idempotency key stays claimed", extra={"reason": str(error)})
+        deps.logger.warning("idempotency key stays claimed", extra={"reason": str(error), **about})

@@ -78,7 +78,10 @@ def create_upload(creation: Creation, owner: Owner, deps: Deps, *, origin: str |
         # Others were begun at the same moment, and none of them saw this one.
         deps.uploads.delete(upload.id)
         raise quota_exceeded(left + (upload.length or 0), deps)
-    deps.logger.info("upload begun", extra={"upload_id": upload.id, "kind": upload.kind, "bytes": upload.length})
+    deps.logger.info(
+        "upload begun",
+        extra={"conversion_id": upload.id, "upload_id": upload.id, "kind": upload.kind, "bytes": upload.length},
+    )
     return _with_first(upload, first, deps)
 
 
@@ -118,4 +121,6 @@ def terminate(upload_id: str, owner: Owner, deps: Deps) -> None:
             deps.conversions.delete(upload_id, deps.clock())
         deps.slices.delete(upload_id)
         deps.uploads.delete(upload_id)
-    deps.logger.info("upload deleted", extra={"upload_id": upload_id, "bytes": upload.offset})
+    deps.logger.info(
+        "upload deleted", extra={"conversion_id": upload_id, "upload_id": upload_id, "bytes": upload.offset}
+    )

@@ -13,9 +13,11 @@ from functions.shared.clock import utc_now
 from functions.shared.environment import environment
 from functions.shared.files import GridFSFiles
 from functions.shared.logs import get_logger
+from functions.shared.metrics import NO_METRICS, Metrics
 from functions.shared.mongo import connect_mongo
 from functions.shared.once import once
 from functions.shared.origins import Origin
+from functions.shared.problems import Unavailable
 from functions.shared.settings import InvalidSettings, from_env
 from infra.endpoints import choose_functions, parse_endpoints
 from infra.gateway.app import Gateway
@@ -23,6 +25,7 @@ from infra.gateway.limits import Limits
 from infra.gateway.protocol import HttpServer, http_protocol
 from infra.gateway.stored_files import StoredFiles
 from infra.invoke import InProcessFunctions
+from infra.metrics import start_metrics
 from infra.serving import end_well_on_signals, log_libraries
 from infra.template import InvalidTemplate, load_template
 
@@ -48,7 +51,7 @@ class Settings(Limits, frozen=True, kw_only=True):
     cors_origin: Origin = ""
 
 
-def create_gateway(settings: Settings, logger: Logger) -> Gateway:
+def create_gateway(settings: Settings, logger: Logger, metrics: Metrics = NO_METRICS) -> Gateway:
     """Connect everything; nothing is sent before the first request. Raises InvalidTemplate and InvalidSettings."""
     template = load_template()
     database = once(lambda: connect_mongo(settings.mongodb_url))
@@ -67,6 +70,7 @@ def create_gateway(settings: Settings, logger: Logger) -> Gateway:
         new_id=lambda: str(uuid.uuid4()),
         logger=logger,
         cors_origin=settings.cors_origin,
+        metrics=metrics,
     )
 
 
@@ -97,9 +101,10 @@ def main() -> None:
     end_well_on_signals()
     try:
         logger = get_logger("gateway")
-        settings = from_env(Settings, environment())
-        gateway = create_gateway(settings, logger)
-    except (InvalidSettings, InvalidTemplate) as error:
+        environ = environment()
+        settings = from_env(Settings, environ)
+        gateway = create_gateway(settings, logger, start_metrics(environ))
+    except (InvalidSettings, InvalidTemplate, Unavailable) as error:
         sys.exit(f"The gateway cannot start: {error}")
     log_libraries(logger)
     _allow_files(settings.max_connections + BACKLOG + OTHER_FILES, logger)

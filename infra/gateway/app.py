@@ -3,16 +3,27 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from urllib.parse import urlsplit
 
 from aws_lambda_powertools import Logger
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from functions.shared.clock import Clock
+from functions.shared.logs import conversion_keys
+from functions.shared.metrics import (
+    NO_METRICS,
+    REQUEST_BYTES,
+    REQUEST_SECONDS,
+    REQUESTS,
+    REQUESTS_UNDER_WAY,
+    RESPONSE_BYTES,
+    Metrics,
+)
 from functions.shared.problems import InternalProblem, Problem, Unavailable
 from infra.gateway.answers import Answer, for_origin, problem_answer
 from infra.gateway.calls import STAGE, Call, Calls
-from infra.gateway.exchange import CLIENT_CLOSED_REQUEST, Downloads, Exchange
+from infra.gateway.exchange import CLIENT_CLOSED_REQUEST, NO_ROUTE, Downloads, Exchange
 from infra.gateway.guard import Guard
 from infra.gateway.intake import Intake
 from infra.gateway.limits import Limits
@@ -27,6 +38,8 @@ from infra.template import Route, Template
 
 HEALTHZ = "/healthz"
 _LIVES = b'{"status":"ok"}'
+# What is created at these has the id of its conversion at the end of its path.
+_CREATED = ("/v1/conversions/", "/v1/uploads/")
 
 
 class Gateway:
@@ -43,8 +56,10 @@ class Gateway:
         new_id: Callable[[], str],
         logger: Logger,
         cors_origin: str = "",
+        metrics: Metrics = NO_METRICS,
     ) -> None:
         self._cors_origin = cors_origin
+        self._metrics = metrics
         self._stored_files = stored_files
         self._clock = clock
         self._new_id = new_id
@@ -68,15 +83,18 @@ class Gateway:
         started = time.perf_counter()
         request = HttpRequest.of(scope, self._new_id(), self._clock())
         exchange = Exchange(request.method, request.id, receive, send, self._downloads)
+        self._metrics.add(REQUESTS_UNDER_WAY, 1)
         try:
-            await self._respond(request, exchange, receive)
+            await self._respond(request, exchange, exchange.receive)
         except ClientDisconnect:
             exchange.status = CLIENT_CLOSED_REQUEST
         except Exception:
-            self._logger.exception("the answer was broken off", extra={"request_id": request.id})
+            self._logger.exception("the answer was broken off", extra={"request_id": request.id, **exchange.about})
             raise
         finally:
-            self._log(request, exchange, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            self._log(request, exchange, seconds)
+            self._measure(request, exchange, seconds)
 
     async def _respond(self, request: HttpRequest, exchange: Exchange, receive: Receive) -> None:
         try:
@@ -99,12 +117,14 @@ class Gateway:
             request.check()
             match = self._router.match(request.method, request.path)
             exchange.route = match.route.path
+            exchange.about = conversion_keys(match.parameters)
             if match.route.path == HEALTHZ:
                 return _json_answer(_LIVES), None
             if match.route.path == READYZ:
                 return await self._readiness.answer(request), None
             call = Call(request, await self._admit(request, match.route))
             answer = await self._intake.answer(call, match.route, receive)
+            exchange.about = exchange.about or _created(answer)
             if answer.stored is None or request.method == "HEAD":
                 return answer, None
             return answer, await self._stored_files.open(answer.stored)
@@ -113,11 +133,13 @@ class Gateway:
         except Problem as problem:
             if problem.status >= 500:
                 self._logger.warning(
-                    "refused", extra={"request_id": request.id, "problem": problem.code}, exc_info=problem
+                    "refused",
+                    extra={"request_id": request.id, "problem": problem.code, **exchange.about},
+                    exc_info=problem,
                 )
             return problem_answer(problem), None
         except Exception:
-            self._logger.exception("unforeseen error", extra={"request_id": request.id})
+            self._logger.exception("unforeseen error", extra={"request_id": request.id, **exchange.about})
             return problem_answer(InternalProblem()), None
 
     async def _admit(self, request: HttpRequest, route: Route) -> Mapping[str, str] | None:
@@ -139,8 +161,26 @@ class Gateway:
                 "ms": round(seconds * 1000, 1),
                 "bytes": exchange.sent_bytes,
                 "request_id": request.id,
+                **exchange.about,
             },
         )
+
+    def _measure(self, request: HttpRequest, exchange: Exchange, seconds: float) -> None:
+        route = exchange.route
+        # Of what has no route, the method is whatever somebody sent.
+        method = request.method if route != NO_ROUTE else NO_ROUTE
+        self._metrics.add(REQUESTS_UNDER_WAY, -1)
+        self._metrics.count(REQUESTS, route=route, method=method, status=f"{exchange.status // 100}xx")
+        self._metrics.observe(REQUEST_SECONDS, seconds, route=route, method=method)
+        self._metrics.count(REQUEST_BYTES, exchange.received_bytes, route=route)
+        self._metrics.count(RESPONSE_BYTES, exchange.sent_bytes, route=route)
+
+
+def _created(answer: Answer) -> dict[str, str]:
+    """Return the keys of the log's lines about a request that created an upload or a conversion."""
+    path = urlsplit(answer.header("location") or "").path
+    is_one = answer.status in {201, 202} and path.startswith(_CREATED)
+    return conversion_keys({"conversion_id": path.rpartition("/")[2]}) if is_one else {}
 
 
 def _json_answer(body: bytes) -> Answer:

@@ -1,11 +1,11 @@
 """One request and its answer: sends the answer, and knows for the log what was sent."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import anyio
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Send
+from starlette.types import Message, Receive, Send
 
 from infra.gateway.answers import Answer
 
@@ -15,6 +15,7 @@ PIECE_BYTES = 1024 * 1024
 SHORT_BYTES = 256 * 1024
 
 CLIENT_CLOSED_REQUEST = 499  # nginx's word for it; it is never sent
+NO_ROUTE = "-"
 
 
 class BrokenOff(Exception):
@@ -51,7 +52,10 @@ class Downloads:
 
 
 class Exchange:
-    """Sends one answer. `status` and `sent_bytes` say what was sent; `route` is set when it is known."""
+    """Receives one request and sends its answer. `received_bytes`, `status` and `sent_bytes` say what was.
+
+    `route`, and `about`, what lines of the log say of the conversion, are set when they are known.
+    """
 
     def __init__(self, method: str, request_id: str, receive: Receive, send: Send, downloads: Downloads) -> None:
         self._method = method
@@ -59,9 +63,17 @@ class Exchange:
         self._receive = receive
         self._send = send
         self._downloads = downloads
-        self.route = "-"
+        self.route = NO_ROUTE
+        self.about: Mapping[str, str] = {}
+        self.received_bytes = 0
         self.status = 0
         self.sent_bytes = 0
+
+    async def receive(self) -> Message:
+        """Return the next message of the request, as ASGI has it."""
+        message = await self._receive()
+        self.received_bytes += len(message.get("body", b""))
+        return message
 
     async def answer(self, answer: Answer, parts: AsyncIterator[bytes] | None) -> None:
         """Send an answer, with `parts` as its body if there are any.

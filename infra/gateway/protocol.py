@@ -147,7 +147,7 @@ class HttpProtocol(H11Protocol):
 
         To keep it, the rest would have to be read, which may be gigabytes. A client that goes away while it is being
         answered is a ClientDisconnect; uvicorn would say nothing. And it would forget what came of a body before its
-        client went away.
+        client went away. When the server is about to end, the answer says that the connection ends with it.
         """
         cycle = self.cycle
 
@@ -159,7 +159,8 @@ class HttpProtocol(H11Protocol):
             return message
 
         async def send_on(message: Message) -> None:
-            if message["type"] == "http.response.start" and self.conn.their_state is h11.SEND_BODY:
+            is_last = self.conn.their_state is h11.SEND_BODY or not cycle.keep_alive
+            if message["type"] == "http.response.start" and is_last:
                 message = {**message, "headers": [*message["headers"], _CLOSE]}
             await send(message)
             if self._lost and message["type"] == "http.response.body" and not cycle.response_complete:

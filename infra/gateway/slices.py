@@ -16,6 +16,7 @@ from aws_lambda_powertools import Logger
 from starlette.requests import ClientDisconnect
 
 from functions.shared.files import CHUNK_BYTES
+from functions.shared.logs import conversion_keys
 from functions.shared.problems import Problem, Unavailable
 from infra.gateway.answers import Answer
 from infra.gateway.calls import PATIENCE_S, UNAVAILABLE, Call, Calls
@@ -158,16 +159,17 @@ class Uploads:
         return task
 
     async def _delete(self, call: Call, path: str) -> None:
+        upload_id = path.rpartition("/")[2]
+        about = {"request_id": call.request.id, **conversion_keys({"upload_id": upload_id})}
         try:
             delete = call.instead("DELETE", path, TUS)
             answer = await self._calls.make_patiently(delete, b"", passing=UNAVAILABLE | {LOCKED})
         except Problem:
-            self._logger.exception("an upload was not deleted", extra={"request_id": call.request.id})
+            self._logger.exception("an upload was not deleted", extra=about)
         else:
             if not answer.is_success:
                 # It will expire.
-                extra = {"request_id": call.request.id, "status": answer.status}
-                self._logger.warning("an upload was not deleted", extra=extra)
+                self._logger.warning("an upload was not deleted", extra={**about, "status": answer.status})
 
 
 def has_key(call: Call) -> bool:

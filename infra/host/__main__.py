@@ -1,14 +1,16 @@
 """Serve the functions of one package behind the Lambda Invoke API: `python -m infra.host auth`.
 
-On SIGTERM or SIGINT it takes no more calls, tells the functions under way that they have DRAIN_S seconds left, and
-ends when they have. A second SIGINT ends it at once.
+On SIGTERM or SIGINT it lets no new callers in, ends each connection with an answer, tells the functions under way that
+they have DRAIN_S seconds left, and ends when they have. A second SIGINT ends it at once.
 """
 
 import argparse
+import asyncio
 import logging
 import os
 import socket
 import sys
+import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,9 +21,11 @@ import uvicorn
 
 from functions.shared.environment import environment
 from functions.shared.logs import get_logger
+from functions.shared.problems import Unavailable
 from functions.shared.settings import InvalidSettings, Positive, from_env
 from infra.host.app import InvokeApi
 from infra.host.calls import Calls
+from infra.metrics import start_metrics
 from infra.serving import end_well_on_signals, log_libraries
 from infra.settings import check_settings
 from infra.template import TEMPLATE, InvalidTemplate, load_template
@@ -30,6 +34,9 @@ from infra.template import TEMPLATE, InvalidTemplate, load_template
 _GRACE_S = 5
 # A connection that we close while a caller begins a call on it is a lost call. So that is left to the caller.
 _KEEP_ALIVE_S = 24 * 60 * 60
+# For so long, at the end, calls come in on connections that there are. Who calls often has then been told of the end on
+# each of his, and what is left to be closed is what nobody uses.
+_LEAVE_S = 1.0
 _BACKLOG = 1024
 
 
@@ -68,11 +75,18 @@ class HostServer(uvicorn.Server):
             timeout_graceful_shutdown=settings.drain_s + _GRACE_S,
         )
         super().__init__(config)
+        self._api = api
         self._calls = calls
         self._drain_s = settings.drain_s
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """See uvicorn.Server."""
+        for server in self.servers:
+            server.close()
+        self._api.leave()
+        deadline = time.monotonic() + _LEAVE_S
+        while self.server_state.connections and time.monotonic() < deadline and not self.force_exit:
+            await asyncio.sleep(0.05)
         self._calls.end(self._drain_s)
         await super().shutdown(sockets)
 
@@ -88,10 +102,11 @@ def main(template_path: Path = TEMPLATE, arguments: Sequence[str] | None = None)
         settings = from_env(Settings, environ)
         functions = {name: function for name, function in template.functions.items() if function.package == package}
         check_settings(functions.values(), environ)
-    except (InvalidSettings, InvalidTemplate) as error:
+        metrics = start_metrics(environ)
+    except (InvalidSettings, InvalidTemplate, Unavailable) as error:
         sys.exit(f"The host cannot start: {error}")
     log_libraries(logger)
-    calls = Calls(functions, prefix=settings.function_prefix, new_id=_new_id, logger=logger)
+    calls = Calls(functions, prefix=settings.function_prefix, new_id=_new_id, logger=logger, metrics=metrics)
     api = InvokeApi(calls, max_calls=settings.max_calls, new_id=_new_id, logger=logger)
     try:
         HostServer(calls, api, settings).run()

@@ -61,6 +61,11 @@ class InvokeApi:
         self._room_timeout_s = room_timeout_s
         self._event_timeout_s = event_timeout_s
         self._answered = itertools.count(1)
+        self._is_leaving = False
+
+    def leave(self) -> None:
+        """End each connection with its next answer: callers then know that it ends, and begin no call on it."""
+        self._is_leaving = True
 
     def app(self) -> Starlette:
         """Return the application."""
@@ -74,7 +79,7 @@ class InvokeApi:
             response = self._refusal(refused, name)
         except ClientDisconnect:
             response = Response(status_code=400)  # which nobody sees
-        if next(self._answered) % _ANSWERS_OF_A_CONNECTION == 0:
+        if next(self._answered) % _ANSWERS_OF_A_CONNECTION == 0 or self._is_leaving:
             response.headers["Connection"] = "close"
         return response
 

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import msgspec
 from aws_lambda_powertools import Logger
 
+from functions.shared.logs import conversion_keys
+from functions.shared.metrics import CALL_SECONDS, CALLS, CALLS_UNDER_WAY, NO_METRICS, Metrics
 from infra.host.documents import (
     ending,
     event_unreadable,
@@ -35,13 +37,20 @@ class Calls:
     """Calls of functions, in any number of threads at once."""
 
     def __init__(
-        self, functions: Mapping[str, Function], *, prefix: str, new_id: Callable[[], str], logger: Logger
+        self,
+        functions: Mapping[str, Function],
+        *,
+        prefix: str,
+        new_id: Callable[[], str],
+        logger: Logger,
+        metrics: Metrics = NO_METRICS,
     ) -> None:
         """Make it. Callers may begin the names of functions with `prefix`."""
         self._names = {each: name for name in functions for each in (name, f"{prefix}{name}")}
         self._functions = InProcessFunctions(functions, new_id)
         self._invocations = Invocations(self._functions)
         self._logger = logger
+        self._metrics = metrics
 
     @property
     def running(self) -> int:
@@ -81,19 +90,26 @@ class Calls:
 
     def _run(self, function: str, received: Any, context: Context) -> Answer:
         started = time.monotonic()
-        extra: dict[str, object] = {"function": function, "request_id": context.aws_request_id}
-        failed = True
+        extra: dict[str, object] = {"function": function, "request_id": context.aws_request_id, **_about(received)}
+        failed, outcome = True, "failed"
+        self._metrics.add(CALLS_UNDER_WAY, 1, function=function)
         try:
             content = self._functions.run(function, received, context)
-            failed = False
+            failed, outcome = False, "done"
         except FunctionFailed as error:
-            if error.error_message != _UNAUTHORIZED:
+            if error.error_message == _UNAUTHORIZED:
+                outcome = "done"
+            else:
                 self._logger.exception("function raised", extra=extra)
             content = msgspec.json.encode(failure(error, context.aws_request_id))
         except AnswerTooLarge:
             self._logger.exception("answer too large", extra=extra)
             content = msgspec.json.encode(response_too_large())
-        ms = round((time.monotonic() - started) * 1000, 1)
+        seconds = time.monotonic() - started
+        self._metrics.add(CALLS_UNDER_WAY, -1, function=function)
+        self._metrics.count(CALLS, function=function, outcome=outcome)
+        self._metrics.observe(CALL_SECONDS, seconds, function=function)
+        ms = round(seconds * 1000, 1)
         self._logger.info("call", extra=extra | {"ms": ms, "bytes": len(content), "failed": failed})
         return Answer(context.aws_request_id, content, failed)
 
@@ -111,3 +127,10 @@ def read_event(parts: list[bytes]) -> Any:
         return msgspec.json.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise event_unreadable(str(error)) from error
+
+
+def _about(received: Any) -> dict[str, str]:
+    """Return the keys of lines about a request that names a conversion in its path."""
+    parameters = received.get("pathParameters") if isinstance(received, dict) else None
+    texts = isinstance(parameters, dict) and all(isinstance(value, str) for value in parameters.values())
+    return conversion_keys(parameters if texts else None)

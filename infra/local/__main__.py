@@ -70,7 +70,10 @@ def run(state: State, stopping: Stopping) -> None:
         try:
             print(f"Starting video2mp3; its data is in {state.folder}", flush=True)
             supervisor.start(stopping)
-            print(f"video2mp3 is ready: {supervisor.url}\nCtrl-C stops it.", flush=True)
+            lines = [f"video2mp3 is ready: {supervisor.url}"]
+            if metrics := " ".join(supervisor.metrics.values()):
+                lines.append(f"Metrics: {metrics}")
+            print(*lines, "Ctrl-C stops it.", sep="\n", flush=True)
             supervisor.watch(stopping)
         finally:
             if stopping.is_set():

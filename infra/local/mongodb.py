@@ -50,7 +50,7 @@ class MongoDB(LocalServer):
 
     def ready(self) -> bool:
         """See LocalServer."""
-        with MongoClient[dict[str, object]](self.url, serverSelectionTimeoutMS=200, connectTimeoutMS=1_000) as client:
+        with MongoClient[dict[str, object]](self.url, timeoutMS=2_000, serverSelectionTimeoutMS=200) as client:
             try:
                 client.admin.command("ping")
             except pymongo.errors.PyMongoError:

@@ -47,6 +47,10 @@ class Postgres(LocalServer):
             os.chown(self.folder, user.pw_uid, user.pw_gid)
         if not self.data.exists():
             self._initdb(stopping)
+        # We hold the lock that every process of a server on this data holds, so there is none. One that was killed has
+        # left this file, and PostgreSQL does not start while its number is that of a process: of another by now, or of
+        # a dead one that nobody has noticed.
+        (self.data / "postmaster.pid").unlink(missing_ok=True)
 
     def command(self) -> list[str]:
         """See LocalServer."""

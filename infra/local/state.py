@@ -2,8 +2,9 @@
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from infra.local.keys import write_private
@@ -12,13 +13,17 @@ from infra.local.servers import ServerUrls
 
 
 class Running(NamedTuple):
-    """A stack that runs. `pids` are by the names of its processes; before it is `ready` there may be none."""
+    """A stack that runs. `pids` are by the names of its processes; before it is `ready` there may be none.
+
+    `metrics` are the addresses that Prometheus reads, by the names of the processes.
+    """
 
     pid: int
     url: str
     ready: bool
     urls: ServerUrls | None
     pids: dict[str, int]
+    metrics: Mapping[str, str] = MappingProxyType({})
 
 
 class State:
@@ -55,7 +60,7 @@ class State:
 
     def announce(self, running: Running) -> None:
         """Tell others about the stack. The note holds a password, so only its owner may read it."""
-        write_private(self._note, json.dumps(running._asdict()))
+        write_private(self._note, json.dumps(running._asdict() | {"metrics": {**running.metrics}}))
 
     def running(self) -> Running | None:
         """Return the stack that uses this folder, or None."""

@@ -1,6 +1,7 @@
 """The whole stack on this machine: the servers, the gateway and the triggers, watched until the end."""
 
 import os
+import secrets
 import socket
 import time
 from collections.abc import Mapping
@@ -23,6 +24,10 @@ DEFAULT_PORT = 8080
 DEFAULT_HOST = "127.0.0.1"
 # A laptop does not wait: a conversion that is interrupted starts again at the next `make run`.
 _DRAIN_S = "3"
+
+_LAST_PORT = 65535
+# https://www.kernel.org/doc/html/latest/networking/ip-sysctl.html: ip_local_port_range begins at 32768
+_QUIET_PORTS = range(20000, 32000)
 
 _WATCH_S = 0.2
 _FIRST_PAUSE_S = 0.5
@@ -62,12 +67,19 @@ class Supervisor:
         self._servers = LocalServers(state.folder, environ)
         self._given = environ
         self._services: list[Service] = []
+        # The ports where the gateway and the triggers tell their metrics.
+        self._metrics: dict[str, int] = {}
 
     @property
     def url(self) -> str:
         """Where a client on this machine finds the gateway."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104
-        return f"http://[{host}]:{self._port}" if ":" in host else f"http://{host}:{self._port}"
+        return _url(self._host, self._port)
+
+    @property
+    def metrics(self) -> dict[str, str]:
+        """Where Prometheus on this machine finds the metrics of each process that has some."""
+        host = self._given.get("METRICS_HOST") or DEFAULT_HOST
+        return {name: f"{_url(host, port)}/metrics" for name, port in self._metrics.items()}
 
     def start(self, stopping: Stopping) -> None:
         """Start everything and return when it works. Raises ServerFailed and Interrupted."""
@@ -76,9 +88,18 @@ class Supervisor:
         environ = self.environ()
         self._prepare(environ)
         drain_s = _seconds("DRAIN_S", environ["DRAIN_S"])
+        self._metrics = _metrics_ports(environ)
+        told = {name: environ | {"METRICS_PORT": str(port)} for name, port in self._metrics.items()}
         self._services = [
-            Service("gateway", "infra.gateway", environ, drain_s=drain_s, ready_url=f"{self.url}/readyz"),
-            Service("triggers", "infra.triggers", environ, drain_s=drain_s),
+            Service(
+                "gateway",
+                "infra.gateway",
+                told.get("gateway", environ),
+                drain_s=drain_s,
+                # Not /readyz: the servers were looked at just now, and events may be owed from before.
+                ready_url=f"{self.url}/healthz",
+            ),
+            Service("triggers", "infra.triggers", told.get("triggers", environ), drain_s=drain_s),
         ]
         for service in reversed(self._services):
             service.start(stopping)
@@ -105,6 +126,7 @@ class Supervisor:
             "OUTBOX_DIR": str(self._state.outbox),
             "DRAIN_S": _DRAIN_S,
             "PYTHONUNBUFFERED": "1",
+            "METRICS": "prometheus",
             **{name: value for name, value in self._given.items() if value},
             **self._servers.urls.to_environ(),
             "HOST": self._host,
@@ -151,7 +173,52 @@ class Supervisor:
     def _announce(self, *, ready: bool) -> None:
         pids = {what.name.lower(): what.process.pid for what in self._all() if what.process is not None}
         urls = self._servers.urls if ready else None
-        self._state.announce(Running(os.getpid(), self.url, ready, urls, pids))
+        self._state.announce(Running(os.getpid(), self.url, ready, urls, pids, self.metrics))
+
+
+def _url(host: str, port: int) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _metrics_ports(environ: Mapping[str, str]) -> dict[str, int]:
+    """Return the ports for metrics: METRICS_PORT and the next, or free ones; none without METRICS=prometheus.
+
+    Raises ServerFailed.
+    """
+    if environ["METRICS"] != "prometheus":
+        return {}
+    host = environ.get("METRICS_HOST") or DEFAULT_HOST
+    given = environ.get("METRICS_PORT") or "0"
+    if not given.isdecimal() or int(given) > _LAST_PORT - 1:
+        raise ServerFailed(f"METRICS_PORT is {given!r}.", f"Set METRICS_PORT to a number up to {_LAST_PORT - 1}.")
+    first = int(given) or _quiet_port(host)
+    for port in (first, first + 1):
+        if not _is_free(host, port):
+            raise ServerFailed(
+                f"Port {port} of {host}, for metrics, cannot be used.",
+                "Set METRICS_PORT to another; the next one has to be free, too. Without it free ones are found.",
+            )
+    return {"gateway": first, "triggers": first + 1}
+
+
+def _quiet_port(host: str) -> int:
+    """Return a free port with a free next one, of those that the system gives to nobody who calls others.
+
+    Otherwise, while a process is started again, somebody's connection could sit on its port.
+    """
+    while True:
+        port = secrets.choice(_QUIET_PORTS)
+        if _is_free(host, port) and _is_free(host, port + 1):
+            return port
+
+
+def _is_free(host: str, port: int) -> bool:
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError:
+        return False
+    return True
 
 
 def _port(host: str, given: str) -> int:

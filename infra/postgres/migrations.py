@@ -29,6 +29,10 @@ def migrate(url: str) -> None:
         return psycopg.connect(
             url,
             connect_timeout=_CONNECT_TIMEOUT_S,
+            # A migration may take long; a server that has gone away is noticed within a minute all the same.
+            keepalives_idle=30,
+            keepalives_interval=10,
+            keepalives_count=3,
             options=f"-c lock_timeout={_LOCK_TIMEOUT_S}s",
             application_name="video2mp3-migrate",
         )

@@ -21,10 +21,12 @@ import msgspec
 from functions.shared.clock import utc_now
 from functions.shared.environment import environment
 from functions.shared.logs import get_logger
+from functions.shared.problems import Unavailable
 from functions.shared.settings import InvalidSettings, from_env
 from infra.endpoints import choose_functions, parse_endpoints
 from infra.invocations import Invocations
 from infra.invoke import InProcessFunctions
+from infra.metrics import start_metrics
 from infra.rabbitmq.topology import CONSUMER_TIMEOUT_MS, CONVERSIONS
 from infra.settings import check_settings
 from infra.template import (
@@ -74,7 +76,8 @@ def main(template_path: Path = TEMPLATE, arguments: Sequence[str] | None = None)
         check_settings([function for function in _called(template) if function.name not in endpoints], environ)
         invocations = Invocations(InProcessFunctions(_with_time(template)))
         functions = choose_functions(template.functions, invocations, endpoints, prefix=settings.function_prefix)
-    except (InvalidSettings, InvalidTemplate) as error:
+        metrics = start_metrics(environ)
+    except (InvalidSettings, InvalidTemplate, Unavailable) as error:
         print(error, file=sys.stderr)
         return 1
     # pika shouts about each lost connection; ours are reported by whoever uses them.
@@ -86,6 +89,7 @@ def main(template_path: Path = TEMPLATE, arguments: Sequence[str] | None = None)
         workers={CONVERSIONS.name: settings.convert_workers},
         logger=logger,
         clock=utc_now,
+        metrics=metrics,
     )
     bridge.start()
 

@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping
 from aws_lambda_powertools import Logger
 
 from functions.shared.clock import Clock
+from functions.shared.metrics import NO_METRICS, Metrics
 from infra.invoke import Functions
 from infra.rabbitmq.topology import declare
 from infra.template import Template
 from infra.triggers.consumer import Consumer
 from infra.triggers.schedule import Schedule
+from infra.triggers.upkeep import Upkeep
 
 
 class Bridge:
@@ -28,6 +30,7 @@ class Bridge:
         logger: Logger,
         clock: Clock,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+        metrics: Metrics = NO_METRICS,
     ) -> None:
         """Make it. `workers` says by queue how many messages are worked on at once; others get one."""
         self._logger = logger
@@ -41,21 +44,32 @@ class Bridge:
                 declare=declare,
                 stopping=self._stopping,
                 logger=logger,
+                metrics=metrics,
             )
             for trigger in template.queue_triggers
             for number in range(1, workers.get(trigger.queue, 1) + 1)
         ]
         schedules = [
-            Schedule(trigger, functions, stopping=self._stopping, logger=logger, clock=clock, new_id=new_id)
+            Schedule(
+                trigger,
+                functions,
+                stopping=self._stopping,
+                logger=logger,
+                clock=clock,
+                new_id=new_id,
+                metrics=metrics,
+            )
             for trigger in template.schedule_triggers
         ]
         # Daemons, because a call that does not end must not keep the process from ending.
         parts: list[Consumer | Schedule] = [*consumers, *schedules]
         self._threads = [threading.Thread(target=part.run, name=part.name, daemon=True) for part in parts]
+        upkeep = Upkeep(amqp_url, declare=declare, stopping=self._stopping, logger=logger)
+        self._upkeep = threading.Thread(target=upkeep.run, name="upkeep", daemon=True)
 
     def start(self) -> None:
         """Begin to consume and to call. Does not wait for the broker."""
-        for thread in self._threads:
+        for thread in (*self._threads, self._upkeep):
             thread.start()
 
     def stop(self, timeout_s: float) -> bool:

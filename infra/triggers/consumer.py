@@ -19,6 +19,7 @@ from aws_lambda_powertools import Logger
 from pika.adapters.blocking_connection import BlockingChannel
 
 from functions.shared.events import EventName
+from functions.shared.metrics import CALLS_UNDER_WAY, CONSUMERS, MESSAGE_SECONDS, MESSAGES, NO_METRICS, Metrics
 from functions.shared.rabbit import connect_rabbit
 from functions.shared.rmq import MalformedMessage, events_in
 from infra.invoke import AnswerLost, EventTooLarge, FunctionFailed, Functions, FunctionUnavailable
@@ -73,6 +74,7 @@ class Consumer:
         pauses: Backoff | None = None,
         reconnects: Backoff | None = None,
         heartbeat_s: int = 30,
+        metrics: Metrics = NO_METRICS,
     ) -> None:
         self.name = name
         self._trigger = trigger
@@ -80,6 +82,7 @@ class Consumer:
         self._amqp_url = amqp_url
         self._vhost = pika.URLParameters(amqp_url).virtual_host
         self._heartbeat_s = heartbeat_s
+        self._metrics = metrics
         self._declare = declare
         self._stopping = stopping
         self._logger = logger
@@ -112,10 +115,14 @@ class Consumer:
             tag = channel.basic_consume(self._trigger.queue, self._on_message)
             self._reconnects.reset()
             self._logger.info("consuming", extra={"consumer": self.name, "queue": self._trigger.queue})
-            while not self._stopping.is_set():
-                connection.process_data_events(_POLL_S)
-                if not channel.consumer_tags:
-                    raise ConsumerEnded("The broker ended it.")
+            self._metrics.add(CONSUMERS, 1, queue=self._trigger.queue)
+            try:
+                while not self._stopping.is_set():
+                    connection.process_data_events(_POLL_S)
+                    if not channel.consumer_tags:
+                        raise ConsumerEnded("The broker ended it.")
+            finally:
+                self._metrics.add(CONSUMERS, -1, queue=self._trigger.queue)
             channel.basic_cancel(tag)
             while self._call is not None:
                 connection.process_data_events(_POLL_S)
@@ -143,11 +150,21 @@ class Consumer:
 
     def _work(self, delivery: _Delivery) -> None:
         """Call the function, in a thread of its own, and hand the outcome to the connection's thread."""
-        outcome = self._invoke(delivery)
+        outcome = self._measured(delivery)
         try:
             delivery.channel.connection.add_callback_threadsafe(partial(self._settle, delivery, outcome))
         except pika.exceptions.ConnectionWrongStateError:
             self._logger.warning("connection lost in mid-call, message comes again", extra=delivery.log_keys)
+
+    def _measured(self, delivery: _Delivery) -> _Outcome:
+        function, queue = self._trigger.function, self._trigger.queue
+        started = time.monotonic()
+        self._metrics.add(CALLS_UNDER_WAY, 1, function=function)
+        outcome = self._invoke(delivery)
+        self._metrics.add(CALLS_UNDER_WAY, -1, function=function)
+        self._metrics.count(MESSAGES, queue=queue, outcome=outcome.name.lower())
+        self._metrics.observe(MESSAGE_SECONDS, time.monotonic() - started, queue=queue)
+        return outcome
 
     def _invoke(self, delivery: _Delivery) -> _Outcome:
         started = time.monotonic()

@@ -75,8 +75,10 @@ def _header(value: Any) -> Any:
         return _java_date(value.replace(tzinfo=value.tzinfo or UTC))
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)  # which JSON has no number for
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or isinstance(value, bool | float):
         return value
+    if isinstance(value, int):
+        return int(value)  # pika reads an AMQP long, as x-delivery-count is one, as a type of its own
     return float(value)  # the one other type of AMQP is a decimal
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from functions.shared.clock import Clock
+from functions.shared.metrics import CALL_SECONDS, CALLS, CALLS_UNDER_WAY, NO_METRICS, Metrics
 from infra.invoke import ACCOUNT, REGION, Functions
 from infra.template import ScheduleTrigger
 
@@ -28,6 +29,7 @@ class Schedule:
         clock: Clock,
         new_id: Callable[[], str],
         first_after_s: float = 3,
+        metrics: Metrics = NO_METRICS,
     ) -> None:
         self.name = f"{trigger.function} every {trigger.period_s} s"
         self._trigger = trigger
@@ -37,6 +39,7 @@ class Schedule:
         self._clock = clock
         self._new_id = new_id
         self._first_after_s = first_after_s
+        self._metrics = metrics
 
     def run(self) -> None:
         """Call the function again and again, until `stopping` is set."""
@@ -48,12 +51,18 @@ class Schedule:
     def _call(self) -> None:
         function = self._trigger.function
         started = time.monotonic()
+        outcome = "failed"
+        self._metrics.add(CALLS_UNDER_WAY, 1, function=function)
         try:
             self._functions.invoke(function, self._event())
         except Exception:
             self._logger.exception("scheduled call failed", extra={"function": function, "ms": _ms_since(started)})
         else:
+            outcome = "done"
             self._logger.debug("scheduled call done", extra={"function": function, "ms": _ms_since(started)})
+        self._metrics.add(CALLS_UNDER_WAY, -1, function=function)
+        self._metrics.count(CALLS, function=function, outcome=outcome)
+        self._metrics.observe(CALL_SECONDS, time.monotonic() - started, function=function)
 
     def _event(self) -> dict[str, Any]:
         # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-run-lambda-schedule.html

@@ -2,16 +2,18 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from functions.convert.claims import Claim, ClaimLost, Claims
 from functions.convert.mongo_claims import MongoClaims
 from functions.shared.conversions import Conversions, Failure, Mp3, State, Video
 from functions.shared.events import EventName, Outbox
 from functions.shared.mongo_conversions import MongoConversions, MongoOutbox
-from tests.conversions import conversion, event
+from tests.conversions import NOW, conversion, event
 from tests.fakes.convert import FakeClaims
 from tests.fakes.shared import FakeConversions, FakeDatabase, FakeOutbox
 
@@ -109,22 +111,24 @@ def test_completing_commits_the_mp3_with_the_event(stored):
     assert stored.outbox.owed(completed.event, 10) == [completed]
 
 
-def test_failing_tells_why_with_the_event(stored):
+@pytest.mark.parametrize(("counts", "attempts"), [(True, 1), (False, 0)])
+def test_failing_tells_why_with_the_event(stored, counts, attempts):
+    """And after how many attempts: one that was only claimed to be given up is none."""
     claim = stored.patient.claim("c1", "w1")
     failed = event(EventName.CONVERSION_FAILED)
 
-    stored.patient.fail(claim, FAILURE, failed)
+    stored.patient.fail(claim, FAILURE, failed, counts=counts)
 
     done = stored.conversions.get("c1")
-    assert (done.state, done.error, done.mp3) == (State.FAILED, FAILURE, None)
+    assert (done.state, done.error, done.mp3, done.attempts) == (State.FAILED, FAILURE, None, attempts)
     assert stored.outbox.owed(failed.event, 10) == [failed]
 
 
 @pytest.mark.parametrize(("counts", "attempts"), [(True, 1), (False, 0)])
 def test_a_released_conversion_is_queued_again(stored, counts, attempts):
-    """An attempt that the host interrupted is none."""
+    """An attempt that the host interrupted is none. The event owed keeps its pause, for whoever publishes it."""
     claim = stored.patient.claim("c1", "w1")
-    again = event()
+    again = replace(event(), not_before=NOW + timedelta(seconds=10))
 
     stored.patient.release(claim, [again], counts=counts)
 

@@ -13,10 +13,11 @@ import pika.exceptions
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
-from functions.shared.rabbit_events import EXCHANGE
+from functions.shared.rabbit_events import EXCHANGE, LATER_KEY
 from infra.rabbitmq import __main__ as command
-from infra.rabbitmq.dead_letters import DeadLetter, NoSuchQueue, NotReplayed, dead_letters_of
+from infra.rabbitmq.dead_letters import REPLAYS, DeadLetter, NoSuchQueue, NotReplayed, dead_letters_of
 from infra.rabbitmq.topology import CONVERSIONS, DEAD_LETTER_ARGUMENTS, NOTIFICATIONS, QUEUES
+from tests.tus import until
 
 
 def uploaded(conversion_id: str) -> bytes:
@@ -113,6 +114,23 @@ def test_a_letter_says_what_it_was_about_and_why_it_was_given_up(broker: Broker,
     assert (letter.reason, letter.deaths, letter.replays) == ("rejected", 1, 0)
     assert letter.died_at is not None
     assert abs(letter.died_at.timestamp() - time.time()) < 60
+
+
+def test_a_letter_that_waited_before_says_why_it_was_given_up_at_last(amqp_url: str, broker: Broker, look):
+    """A wait ends as a dead letter does, and RabbitMQ notes it with the others. Nobody gave it up then."""
+    waits = pika.BasicProperties(message_id="m1", delivery_mode=2, expiration="1")
+    broker.channel.basic_publish(EXCHANGE, LATER_KEY, uploaded("c1"), waits, mandatory=True)
+    until(lambda: broker.channel.queue_declare(CONVERSIONS.name, passive=True).method.message_count)
+    broker.reject()
+
+    _, [letter] = look()
+
+    assert (letter.id, letter.reason, letter.deaths) == ("m1", "rejected", 1)
+    assert replay(amqp_url) == ["m1"]
+    properties, _ = broker.take(CONVERSIONS.name)
+    assert properties.expiration is None
+    assert properties.headers is not None
+    assert (properties.headers[REPLAYS], properties.headers.get("x-death")) == (1, None)
 
 
 @pytest.mark.parametrize(

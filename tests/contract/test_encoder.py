@@ -330,6 +330,17 @@ def test_an_encoder_that_was_killed_made_no_mp3(tmp_path, how, ending):
     assert len(errors) == 1
 
 
+def test_an_encoder_lets_others_have_the_cores_first(tmp_path):
+    """People wait for answers of the same machine, while a conversion takes a while in any case."""
+    thread, _, [pid] = start_long_encoding(tmp_path, "mov")
+
+    niceness = psutil.Process(pid).nice()
+    os.kill(pid, signal.SIGKILL)
+    thread.join(30)
+
+    assert niceness == os.nice(0) + 10
+
+
 @pytest.mark.parametrize("name", ["mp4 moov last", "avi"], ids=["streamed", "from a file"])
 def test_an_encoder_that_stalls_is_killed(media, tmp_path, name):
     """A stopped process would hold a worker for ever."""

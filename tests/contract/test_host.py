@@ -1,5 +1,6 @@
 """The host as a process: how it starts, how it ends, and what its callers see of that."""
 
+import itertools
 import os
 import signal
 import socket
@@ -172,6 +173,30 @@ def test_callers_of_a_host_that_died_find_it_again_when_it_is_back(tmp_path: Pat
     assert [type(error) for error in call] == [AnswerLost]
     assert not isinstance(refused.value, AnswerLost)
     assert again == 1
+
+
+def test_no_call_is_lost_when_a_busy_host_ends(tmp_path: Path, template: Template):
+    """Its callers keep connections: one that is closed while a call is being written on it loses the call."""
+    for _ in range(3):
+        with running_host(tmp_path) as host, ThreadPoolExecutor(8) as pool:
+            functions = connect_functions(template.functions, host.url)
+            host.log.write_text("")
+            callers = [pool.submit(_until_it_fails, functions) for _ in range(8)]
+            until(lambda: host.log.read_text().count('"message":"call"') > 100)
+            end(host)
+            ends = [caller.result(20) for caller in callers]
+        assert AnswerLost not in {type(error) for _, error in ends}, ends
+        assert all(calls > 0 for calls, _ in ends)
+
+
+def _until_it_fails(functions: Functions) -> tuple[int, BaseException]:
+    """Call, and return how often that succeeded and what came then."""
+    for calls in itertools.count():
+        try:
+            functions.invoke("quick", 1)
+        except FunctionUnavailable as error:
+            return calls, error
+    raise AssertionError
 
 
 def _failure(functions: Functions, name: str, event: Any) -> BaseException:

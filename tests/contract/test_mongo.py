@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+import dns.resolver
 import pymongo.errors
 import pytest
 from pymongo import MongoClient
@@ -144,6 +145,29 @@ def test_a_write_that_was_refused_is_not_unavailable(mongo):
 
     with pytest.raises(pymongo.errors.DuplicateKeyError), mongo_errors():
         mongo.conversions.insert_one({"_id": "c1"})
+
+
+@pytest.mark.parametrize(
+    ("answered", "raised"),
+    [
+        (dns.resolver.LifetimeTimeout(timeout=5, errors=[]), Unavailable),  # type: ignore[no-untyped-call]
+        (dns.resolver.NoNameservers(), Unavailable),  # type: ignore[no-untyped-call]
+        (dns.resolver.NXDOMAIN(), pymongo.errors.ConfigurationError),  # type: ignore[no-untyped-call]
+    ],
+    ids=["nothing", "not now", "there is no such name"],
+)
+def test_dns_that_does_not_answer_is_an_outage_and_no_wrong_url(
+    monkeypatch: pytest.MonkeyPatch, answered: Exception, raised: type[Exception]
+):
+    """A URL of mongodb+srv:// is looked up when the client is made: at a cold start, say."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise answered
+
+    monkeypatch.setattr(dns.resolver, "resolve", refuse)
+
+    with pytest.raises(raised):
+        connect_mongo("mongodb+srv://db.example.org/v")
 
 
 def open_connections(database: Database[Document], count: int) -> None:

@@ -7,7 +7,7 @@ from pymongo.database import Database
 from functions.shared.mongo import Document
 from infra.mongo.schema import CONVERSIONS
 from infra.prepare import Settings, main, prepare
-from infra.rabbitmq.topology import QUEUES
+from infra.rabbitmq.topology import ARGUMENTS
 
 SECRETS = {"JWT_KEYS": f"k1={'s' * 32}", "LINK_KEYS": "s" * 32}
 
@@ -38,8 +38,8 @@ def test_everything_that_is_missing_is_made(
     """The first start of a service finds three empty servers."""
     mongo.conversions.drop()
     with pika.BlockingConnection(pika.URLParameters(settings.amqp_url)) as connection:
-        for queue in QUEUES:
-            connection.channel().queue_delete(queue.name)
+        for queue in ARGUMENTS:
+            connection.channel().queue_delete(queue)
 
     assert main() == 0
 
@@ -47,8 +47,8 @@ def test_everything_that_is_missing_is_made(
     names = {index.document["name"] for index in CONVERSIONS}
     assert names <= set(mongo.conversions.index_information())
     with pika.BlockingConnection(pika.URLParameters(settings.amqp_url)) as connection:
-        for queue in QUEUES:
-            connection.channel().queue_declare(queue.name, passive=True)
+        for queue in ARGUMENTS:
+            connection.channel().queue_declare(queue, passive=True)
 
 
 def test_what_is_there_is_left_alone(settings: Settings, mongo: Database[Document]):

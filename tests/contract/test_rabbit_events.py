@@ -1,23 +1,27 @@
 """The port Events: the same tests on FakeEvents and, through a proxy, on RabbitEvents with a real RabbitMQ."""
 
+import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import pika
 import pika.frame
 import pika.spec
 import pytest
+from msgspec.structs import replace
 
-from functions.shared.events import Event, EventName, Events, NotPublished
-from functions.shared.rabbit_events import EXCHANGE, RabbitEvents
+from functions.shared.clock import utc_now
+from functions.shared.events import LONGEST_PAUSE, Event, EventName, Events, NotPublished
+from functions.shared.rabbit_events import EXCHANGE, WAIT_QUEUE, RabbitEvents
 from functions.shared.rmq import events_in
 from infra.rabbitmq.topology import CONVERSIONS, NOTIFICATIONS, QUEUES, declare
 from infra.triggers.delivery import rmq_event
 from tests.fakes.shared import FakeEvents
 from tests.tcp_proxy import TcpProxy, proxied
+from tests.tus import until
 
 TIMEOUT_S = 2
 
@@ -68,6 +72,12 @@ class RabbitBroker:
             for queue in QUEUES:
                 while (message := channel.basic_get(queue.name, auto_ack=True))[0] is not None:
                     yield queue.name, *message
+
+    def count(self) -> int:
+        """Return how many messages are in the queue of videos."""
+        with pika.BlockingConnection(pika.URLParameters(self.amqp_url)) as connection:
+            count: int = connection.channel().queue_declare(CONVERSIONS.name, passive=True).method.message_count
+            return count
 
     def arrived(self) -> list[Event]:
         return [event for message in self.messages() for event in self.read(message)]
@@ -258,6 +268,88 @@ def test_uploads_do_not_queue_up_behind_a_silent_broker(rabbit: RabbitBroker) ->
         assert not any(pool.map(publish, range(5)))
 
     assert time.monotonic() - started < 2 * TIMEOUT_S + 3
+
+
+# Events that are not to be acted on yet
+
+
+def not_before(event: Event, seconds: float) -> Event:
+    return replace(event, not_before=utc_now() + timedelta(seconds=seconds))
+
+
+def test_an_event_waits_while_others_pass(rabbit: RabbitBroker) -> None:
+    """A video that failed is tried again later, and holds up no other. Functions see a message like any other."""
+    published_at = time.monotonic()
+    rabbit.events.publish(not_before(make_event("waits"), 1.5))
+    rabbit.events.publish(make_event("passes"))
+
+    assert until(rabbit.arrived) == [make_event("passes")]
+    [message] = until(lambda: list(rabbit.messages()))
+    waited_s = time.monotonic() - published_at
+
+    assert list(rabbit.read(message)) == [make_event("waits")]
+    assert waited_s >= 1.49
+    queue, method, properties, body = message
+    assert queue == CONVERSIONS.name
+    # It must not expire again, for it would be a dead letter then.
+    assert properties.expiration is None
+    assert properties.delivery_mode == pika.DeliveryMode.Persistent.value
+    assert [death["reason"] for death in properties.headers["x-death"]] == ["expired"]
+    assert json.dumps(rmq_event(queue, "/", method, properties, body))
+
+
+def test_an_event_behind_one_that_waits_longer_comes_with_that(rabbit: RabbitBroker) -> None:
+    """RabbitMQ looks at the first of a queue only. So no pause is long, and nothing is lost by it."""
+    rabbit.events.publish(not_before(make_event("long"), 1))
+    rabbit.events.publish(not_before(make_event("short"), 0.1))
+    until(lambda: rabbit.count() == 2)
+
+    assert rabbit.arrived() == [make_event("long"), make_event("short")]
+
+
+def test_an_event_whose_pause_is_over_does_not_wait(rabbit: RabbitBroker) -> None:
+    """Sweep publishes after an outage what should have been told in it."""
+    rabbit.events.publish(not_before(make_event("e1"), -1))
+
+    [(queue, method, properties, _)] = rabbit.messages()
+    assert (queue, method.exchange, method.routing_key) == (CONVERSIONS.name, EXCHANGE, "video.uploaded")
+    assert properties.expiration is None
+
+
+def test_only_videos_wait(rabbit: RabbitBroker) -> None:
+    """The wait queue leads to the converters, who would take nothing else."""
+    rabbit.events.publish(not_before(make_event("e1", EventName.CONVERSION_FAILED), 60))
+
+    assert rabbit.arrived() == [make_event("e1", EventName.CONVERSION_FAILED)]
+
+
+@pytest.mark.parametrize("wrong_by", [timedelta(minutes=-5), timedelta(days=-100_000)])
+@pytest.mark.parametrize("pause", [timedelta(seconds=10), timedelta(days=100)])
+def test_a_clock_that_is_wrong_makes_no_wait_longer(amqp_url: str, pause: timedelta, wrong_by: timedelta) -> None:
+    """Who sets the time and who publishes may be two machines; and RabbitMQ refuses a wait of more than 49 days."""
+    events = RabbitEvents(amqp_url, clock=lambda: utc_now() + wrong_by)
+    now = utc_now()
+    events.publish(replace(make_event("e1"), occurred_at=now, not_before=now + pause))
+    events.close()
+
+    with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
+        _, properties, _ = connection.channel().basic_get(WAIT_QUEUE, auto_ack=True)
+    assert properties is not None
+    assert properties.expiration == str(min(pause, LONGEST_PAUSE) // timedelta(milliseconds=1))
+
+
+def test_without_the_queue_to_wait_in_an_event_stays_owed_for_so_long(rabbit: RabbitBroker) -> None:
+    """Nothing is lost by a queue that somebody deleted: sweep publishes the event when it need not wait any more."""
+    with pika.BlockingConnection(pika.URLParameters(rabbit.amqp_url)) as connection:
+        connection.channel().queue_delete(WAIT_QUEUE)
+    waits = not_before(make_event("e1"), 0.5)
+
+    with pytest.raises(NotPublished, match=r"No queue takes video\.uploaded"):
+        rabbit.events.publish(waits)
+
+    until(lambda: waits.not_before is not None and utc_now() >= waits.not_before)
+    rabbit.events.publish(waits)
+    assert rabbit.arrived() == [make_event("e1")]
 
 
 def method_frame(method: pika.spec.Connection.Close | pika.spec.Connection.Blocked) -> bytes:

@@ -11,7 +11,15 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from functions.shared.events import EventName
 from functions.shared.rabbit_events import EXCHANGE
-from infra.rabbitmq.topology import CONVERSIONS, NOTIFICATIONS, QUEUES, TopologyConflict, declare
+from infra.rabbitmq.topology import (
+    ARGUMENTS,
+    CONVERSIONS,
+    NOTIFICATIONS,
+    WAIT_ARGUMENTS,
+    TopologyConflict,
+    declare,
+)
+from tests.tus import until
 
 
 @pytest.fixture
@@ -34,8 +42,24 @@ def test_each_event_reaches_the_one_queue_that_waits_for_it(channel: BlockingCha
     """A binding too many would send an e-mail's worth of work to the converters."""
     channel.basic_publish(EXCHANGE, name, b"{}", mandatory=True)
 
-    counts = {each.name: channel.queue_declare(each.name, passive=True).method.message_count for each in QUEUES}
-    assert counts == {each.name: int(each is queue) for each in QUEUES}
+    counts = {each: channel.queue_declare(each, passive=True).method.message_count for each in ARGUMENTS}
+    assert counts == {each: int(each == queue.name) for each in ARGUMENTS}
+
+
+def test_a_message_waits_for_its_time_and_never_longer_than_the_queue_allows(channel: BlockingChannel):
+    """One without a time of its own would be in the way of all that come behind it, for ever."""
+    assert WAIT_ARGUMENTS["x-message-ttl"] == 5 * 60 * 1000
+    channel.queue_declare("impatient.wait", durable=True, arguments={**WAIT_ARGUMENTS, "x-message-ttl": 100})
+    try:
+        channel.basic_publish("", "impatient.wait", b"without", mandatory=True)
+        channel.basic_publish("", "impatient.wait", b"long", pika.BasicProperties(expiration="60000"), mandatory=True)
+
+        assert [until(lambda: channel.basic_get(CONVERSIONS.name, auto_ack=True)[2]) for _ in range(2)] == [
+            b"without",
+            b"long",
+        ]
+    finally:
+        channel.queue_delete("impatient.wait")
 
 
 def test_declaring_again_keeps_what_the_queues_hold(amqp_url: str, channel: BlockingChannel):
@@ -67,15 +91,14 @@ def test_an_exchange_that_is_made_differently_is_told_with_what_to_do(amqp_url: 
 
 def test_the_command_declares(amqp_url: str, channel: BlockingChannel):
     """An operator prepares a new broker with it."""
-    for queue in QUEUES:
-        channel.queue_delete(queue.name)
+    for queue in ARGUMENTS:
+        channel.queue_delete(queue)
 
     code, printed = run_command(AMQP_URL=amqp_url)
 
     assert (code, printed) == (0, "Declared video_conversion_queue, conversion_notification_queue\n")
-    for queue in QUEUES:
-        channel.queue_declare(queue.name, passive=True)
-        channel.queue_declare(queue.dead_letters, passive=True)
+    for queue in ARGUMENTS:
+        channel.queue_declare(queue, passive=True)
 
 
 @pytest.mark.parametrize(

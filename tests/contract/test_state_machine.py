@@ -332,7 +332,7 @@ class Lives(RuleBasedStateMachine):
             self.store_mp3(claim)
             self.complete(claim, dies=False)
         elif how == "fail":
-            self.fail(claim)
+            self.fail(claim, counts=True)
         else:
             self.release(claim, counts=True)
 
@@ -359,15 +359,15 @@ class Lives(RuleBasedStateMachine):
         elif not dies:
             self.files.discard(claim.mp3_file_id)
 
-    @rule(claim=claims)
-    def fail(self, claim: Claim) -> None:
-        """Whoever has stored an MP3 commits it, or dies."""
+    @rule(claim=claims, counts=st.booleans())
+    def fail(self, claim: Claim, counts: bool) -> None:
+        """Whoever has stored an MP3 commits it, or dies. A claim after the last attempt is none."""
         if claim.mp3_file_id in self.files:
             return
         failed = _event(EventName.CONVERSION_FAILED)
-        if self._write(claim, lambda: self.world.claims.fail(claim, FAILURE, failed)):
+        if self._write(claim, lambda: self.world.claims.fail(claim, FAILURE, failed, counts=counts)):
             self.given_back.add(claim.fence)
-            self._end_claim(State.FAILED, failed, has_error=True)
+            self._end_claim(State.FAILED, failed, has_error=True, attempts=self.life.attempts - (not counts))
 
     @rule(claim=claims, counts=st.booleans())
     def release(self, claim: Claim, counts: bool) -> None:

@@ -21,11 +21,13 @@ import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
 from functions.shared.logs import get_logger
-from infra.invoke import AnswerLost, FunctionFailed, Functions, FunctionUnavailable
+from functions.shared.metrics import CALLS_UNDER_WAY, CONSUMERS, MESSAGE_SECONDS, MESSAGES, NO_METRICS, Metrics
+from infra.invoke import AnswerLost, FunctionFailed, Functions, FunctionUnavailable, to_payload
 from infra.rabbitmq.topology import CONVERSIONS, DELIVERY_LIMIT, QUEUES, declare
 from infra.template import QueueTrigger, load_template
 from infra.triggers.backoff import Backoff
 from infra.triggers.consumer import Consumer
+from tests.fakes.metrics import FakeMetrics
 from tests.tcp_proxy import proxied
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +56,7 @@ class Calls:
 
     def invoke(self, function_name: str, event: Any) -> Any:
         assert function_name == TRIGGER.function
+        assert to_payload(event)
         [message] = event["rmqMessagesByQueue"][f"{CONVERSIONS.name}::/"]
         message_id = message["basicProperties"]["messageId"]
         self.redelivered.append(message["redelivered"])
@@ -119,7 +122,13 @@ class Crew:
         self.threads: list[threading.Thread] = []
 
     def consume(
-        self, functions: Functions, *, amqp_url: str | None = None, pause_s: float = AT_ONCE, heartbeat_s: int = 30
+        self,
+        functions: Functions,
+        *,
+        amqp_url: str | None = None,
+        pause_s: float = AT_ONCE,
+        heartbeat_s: int = 30,
+        metrics: Metrics = NO_METRICS,
     ) -> None:
         consumer = Consumer(
             f"convert {len(self.threads) + 1}",
@@ -132,6 +141,7 @@ class Crew:
             pauses=Backoff(first_s=pause_s, longest_s=pause_s),
             reconnects=Backoff(first_s=0.05, longest_s=0.2),
             heartbeat_s=heartbeat_s,
+            metrics=metrics,
         )
         self.threads.append(threading.Thread(target=consumer.run))
         self.threads[-1].start()
@@ -178,6 +188,38 @@ def test_a_message_comes_again_when_the_function_raised(crew: Crew, queues: Queu
     eventually(lambda: calls.done == ["m1"])
     assert calls.begun == ["m1", "m1"]
     assert calls.redelivered == [False, True]
+
+
+def test_what_became_of_each_message_is_counted(crew: Crew, queues: Queues):
+    """Also of those that nobody hears of again, since they are dead letters."""
+    metrics = FakeMetrics()
+    under_way: list[float] = []
+
+    def work(message_id: str) -> None:
+        under_way.append(metrics.value(CALLS_UNDER_WAY, function=TRIGGER.function))
+        if message_id == "malformed":
+            raise FunctionFailed("ConvertFunction", "MalformedMessage", "A message cannot be read.")
+        if message_id == "unlucky" and calls.begun.count(message_id) == 1:
+            raise FunctionFailed("ConvertFunction", "Unavailable", "MongoDB is down.")
+        if message_id == "early" and calls.begun.count(message_id) == 1:
+            raise FunctionUnavailable("The host is starting.")
+
+    def count(outcome: str) -> float:
+        return metrics.value(MESSAGES, queue=CONVERSIONS.name, outcome=outcome)
+
+    calls = Calls(work)
+    queues.publish("malformed", "unlucky", "early")
+
+    crew.consume(calls, metrics=metrics)
+    eventually(lambda: count("done") == 2)
+    consuming = metrics.value(CONSUMERS, queue=CONVERSIONS.name)
+    crew.stop()
+
+    assert [count(outcome) for outcome in ("never", "again", "later")] == [1, 1, 1]
+    assert len(metrics.values(MESSAGE_SECONDS, queue=CONVERSIONS.name)) == 5
+    assert set(under_way) == {1}
+    assert metrics.value(CALLS_UNDER_WAY, function=TRIGGER.function) == 0
+    assert (consuming, metrics.value(CONSUMERS, queue=CONVERSIONS.name)) == (1, 0)
 
 
 def test_a_bug_in_the_bridge_or_the_network_costs_no_message(crew: Crew, queues: Queues):

@@ -50,6 +50,8 @@ class Storage:
     outbox: Outbox
     library: Library
     notices: Notices
+    # With claims that end at once, as if their holders had died two minutes ago.
+    ended_notices: Notices
     stalled: StalledConversions
     age: Callable[[str, timedelta], None]
 
@@ -170,6 +172,26 @@ def test_a_letter_that_did_not_leave_leaves_the_outcome_untold(storage):
     assert storage.renotifies() == [completed]
 
 
+def test_an_outcome_whose_teller_died_is_owed_again_as_soon_as_his_claim_has_ended(storage):
+    """Its message is gone: it did not wait for the claim to end, for then those behind it would have waited, too."""
+    completed = storage.completes()
+    storage.age("c1", timedelta(minutes=3))
+    storage.ended_notices.claim(completed)
+
+    assert storage.renotifies() == [completed]
+    storage.outbox.mark_published(completed)
+    assert storage.renotifies() == [], "once for each death"
+
+
+def test_an_outcome_that_somebody_is_telling_is_not_owed_again(storage):
+    """Two minutes are long for a letter, but he may be at it."""
+    completed = storage.completes()
+    storage.age("c1", timedelta(minutes=3))
+    storage.notices.claim(completed)
+
+    assert storage.renotifies() == []
+
+
 def test_telling_of_an_earlier_outcome_does_not_count_for_a_later_one(storage):
     """A conversion that failed, was tried again and failed again: a late letter about the first says nothing of it."""
     storage.conversions.add(conversion(), [])
@@ -273,6 +295,7 @@ def _fake() -> Storage:
         outbox=FakeOutbox(database),
         library=FakeLibrary(database),
         notices=FakeNotices(database, timedelta(minutes=2), utc_now, lambda: f"claim-{next(_ids)}"),
+        ended_notices=FakeNotices(database, timedelta(), utc_now, lambda: f"claim-{next(_ids)}"),
         # utc_now is cut to milliseconds, and so can be before what FakeClaims just noted.
         stalled=FakeStalledConversions(database, lambda: datetime.now(UTC)),
         age=age,
@@ -293,6 +316,7 @@ def _mongo(database: Database[Document]) -> Storage:
         outbox=MongoOutbox(database),
         library=MongoLibrary(database),
         notices=MongoNotices(database, timedelta(minutes=2), lambda: f"claim-{next(_ids)}"),
+        ended_notices=MongoNotices(database, timedelta(), lambda: f"claim-{next(_ids)}"),
         stalled=MongoStalledConversions(database),
         age=age,
     )

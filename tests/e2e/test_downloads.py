@@ -1,11 +1,7 @@
 """Downloads of MP3s that are larger than a function's answer, by curl and by hand, from the whole service."""
 
 import itertools
-import os
-import re
-import signal
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +12,6 @@ from pymongo.database import Database
 from functions.shared.conversions import Owner
 from functions.shared.mongo import Document
 from infra.local.stack import RunningStack
-from tests.faults.processes import Faults
 from tests.stored_mp3s import store_mp3
 from tests.tus import MIB, Tus, noise, until
 
@@ -124,48 +119,3 @@ def test_several_ranges_get_the_whole_once(mp3: Mp3, count: int) -> None:
     answer = mp3.ask(Range="bytes=" + ",".join(f"{number}-" for number in range(count)))
 
     assert (answer.status_code, answer.content) == (200, CONTENT)
-
-
-@pytest.fixture
-def faults(stack: RunningStack) -> Iterator[Faults]:
-    """Afterwards all is well again, for the tests that come."""
-    faults = Faults(stack)
-    yield faults
-    faults.wait_until_well()
-
-
-def test_a_download_whose_database_dies_is_broken_off(
-    stack: RunningStack, faults: Faults, mp3: Mp3, tmp_path: Path
-) -> None:
-    """Never a short MP3 that looks whole: curl says that bytes are missing, and can go on later."""
-    path = tmp_path / "a.mp3"
-    supervisor = stack.pids["supervisor"]
-    with subprocess.Popen(
-        ["curl", "--silent", "--show-error", *SLOWLY, "--output", path, mp3.link], stderr=subprocess.PIPE, text=True
-    ) as download:
-        until(lambda: path.exists() and path.stat().st_size > 1 * MIB)
-        # Who would start it again at once sleeps, so that it is dead for longer than anybody tries again.
-        os.kill(supervisor, signal.SIGSTOP)
-        try:
-            killed = faults.kill("mongodb")
-            _, said = download.communicate(timeout=60)
-        finally:
-            os.kill(supervisor, signal.SIGCONT)
-
-    assert download.returncode in (18, 56), said
-    assert re.search(r"bytes remaining to read|Connection reset", said)
-    assert len(CONTENT) > path.stat().st_size > 1 * MIB
-    faults.wait_until_well(killed)
-    assert curl(mp3.link, "--continue-at", "-", "--output", str(path)).returncode == 0
-    assert path.read_bytes() == CONTENT
-
-
-def test_a_download_outlives_a_database_that_is_soon_back(faults: Faults, mp3: Mp3, tmp_path: Path) -> None:
-    """Servers are updated and fail over while people download."""
-    path = tmp_path / "a.mp3"
-    with subprocess.Popen(["curl", "--silent", *SLOWLY, "--output", path, mp3.link]) as download:
-        until(lambda: path.exists() and path.stat().st_size > 1 * MIB)
-        faults.wait_until_well(faults.kill("mongodb"))
-
-    assert download.returncode == 0
-    assert path.read_bytes() == CONTENT

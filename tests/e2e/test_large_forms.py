@@ -1,7 +1,6 @@
 """Forms of any size: what `curl -F video=@movie.mp4` and a browser's form send."""
 
 import re
-import struct
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ import pytest
 from pymongo.database import Database
 
 from functions.shared.mongo import Document
-from tests.media import Media
+from tests.media import Media, with_ballast
 from tests.tus import MAX_UPLOAD_BYTES, MIB, Answer, Tus, noise, sha256, stored, until
 from video2mp3 import State
 
@@ -29,10 +28,8 @@ def video(content: bytes, name: str = "a.mp4") -> bytes:
 
 
 def large_video(media: Media, path: Path, size: int) -> Path:
-    """Write a real video with so much ballast in it, which players skip, that it has this size."""
-    content = media.video("mp4 moov first").read_bytes()
-    ballast = size - len(content) - 8
-    path.write_bytes(content + struct.pack(">I4s", ballast + 8, b"free") + noise(ballast))
+    """Write a real video with so much ballast in it that it has this size."""
+    path.write_bytes(with_ballast(media.video("mp4 moov first").read_bytes(), size))
     return path
 
 
@@ -109,18 +106,6 @@ def test_the_name_of_a_large_video_is_for_display_only(tus: Tus, sent: str, show
     name = tus.person.conversion((answer.header("Location") or "").rpartition("/")[2]).filename
     assert name == shown or shown is None
     assert not set(name) & set("\r\n\x00/\\\u202e")
-
-
-@pytest.mark.usefixtures("leaves_nothing")
-@pytest.mark.parametrize("how", ["reset", "hang_up"])
-def test_a_client_that_goes_away_leaves_nothing(tus: Tus, database: Database[Document], how: str) -> None:
-    """Half a form cannot be resumed."""
-    body = video(noise(11 * MIB))
-
-    with tus.begin("POST", CONVERSIONS, {**FORM, "Content-Length": str(30 * MIB)}) as sending:
-        sending.send(body)
-        until(lambda: database.uploads.find_one({"owner.id": tus.id, "offset": {"$gt": 0}}))
-        getattr(sending, how)()
 
 
 @pytest.mark.usefixtures("leaves_nothing")

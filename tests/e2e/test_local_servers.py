@@ -77,6 +77,22 @@ def test_the_servers_end_when_whoever_started_them_is_killed(tmp_path):
     assert wait_until_none(tmp_path, 20) == {}
 
 
+def test_postgresql_starts_though_the_pid_that_a_killed_one_left_is_that_of_another_process(tmp_path):
+    """After a crash and some time, or a reboot, any process may have that number."""
+    postgres = Postgres(tmp_path)
+    postgres.start(Stopping())
+    owner = (postgres.data / "postmaster.pid").stat().st_uid
+    postgres.stop()
+
+    with subprocess.Popen(["sleep", "60"], user=owner) as other:
+        (postgres.data / "postmaster.pid").write_text(f"{other.pid}\n{postgres.data}\n")
+        try:
+            postgres.start_again(Stopping())
+        finally:
+            postgres.stop()
+            other.kill()
+
+
 def test_a_start_that_is_given_up_leaves_nothing(tmp_path):
     """Ctrl-C during the start must not wait until the slowest server is up."""
 

@@ -91,6 +91,14 @@ def test_a_stack_serves_requests_at_the_address_it_prints(made):
     assert httpx.get(f"{url}/readyz").status_code == 200
 
 
+def test_a_stack_says_where_its_metrics_are(made):
+    """Whoever wants to watch it looks there; Prometheus is told once."""
+    metrics = made.running().metrics
+
+    assert f"Metrics: {metrics['gateway']} {metrics['triggers']}\n" in made.said
+    assert [httpx.get(address).status_code for address in metrics.values()] == [200, 200]
+
+
 def test_a_second_stack_on_the_same_data_is_refused_and_told_where_the_first_is(made):
     """Two on the same data would destroy it; and most likely the person has forgotten the other terminal."""
     second = Made(made.folder, "run")

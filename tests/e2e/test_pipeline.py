@@ -1,23 +1,16 @@
-"""The whole service, killed and started again, and with more than a function could answer. Nothing is faked."""
+"""The whole service, stopped and started again, and with more than a function could answer. Nothing is faked."""
 
 import os
 import secrets
-import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
-from pymongo.database import Database
 
-from functions.shared.mongo import Document, connect_mongo
 from infra.local.stack import RunningStack, running_stack
-from tests.letters import in_outbox
 from tests.media import Media, ffmpeg
-from tests.tus import until
-from video2mp3 import Client, Conversion, State
+from video2mp3 import Client, Conversion
 
 PASSWORD = "correct horse battery"
 MAX_UPLOAD_BYTES = 512 * 1024 * 1024
@@ -30,7 +23,7 @@ def state_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def stack(state_dir: Path) -> Iterator[RunningStack]:
-    with running_stack(state_dir, {**os.environ, "LEASE_S": "3", "MAX_UPLOAD_BYTES": str(MAX_UPLOAD_BYTES)}) as running:
+    with running_stack(state_dir, {**os.environ, "MAX_UPLOAD_BYTES": str(MAX_UPLOAD_BYTES)}) as running:
         yield running
 
 
@@ -38,13 +31,6 @@ def stack(state_dir: Path) -> Iterator[RunningStack]:
 def client(stack: RunningStack) -> Iterator[Client]:
     with new_person(stack) as person:
         yield person
-
-
-@pytest.fixture
-def database(stack: RunningStack) -> Iterator[Database[Document]]:
-    database = connect_mongo(stack.urls.mongodb)
-    yield database
-    database.client.close()
 
 
 def new_person(stack: RunningStack) -> Client:
@@ -77,36 +63,6 @@ def test_an_mp3_larger_than_a_functions_answer_comes_whole_and_in_ranges(client:
     assert not [name for name in part.headers if name.startswith("x-stored")]
     head = httpx.head(link)
     assert (head.status_code, int(head.headers["content-length"])) == (200, len(content))
-
-
-def test_a_conversion_whose_worker_is_killed_completes_once(
-    stack: RunningStack,
-    client: Client,
-    database: Database[Document],
-    tmp_path: Path,
-) -> None:
-    """A kill -9 in mid-conversion: ffmpeg dies too, another worker takes over, one MP3 and one e-mail come of it."""
-    video = tmp_path / "long.mkv"
-    ffmpeg("-f", "lavfi", "-i", "sine=duration=2400", "-c:a", "pcm_s16le", str(video))
-    conversion_id = client.upload(video).id
-    until(lambda: client.conversion(conversion_id).progress > 0.2)
-    worker = psutil.Process(stack.pids["triggers"])
-    encoders = [child for child in worker.children(recursive=True) if "ffmpeg" in child.name()]
-
-    worker.send_signal(signal.SIGKILL)
-
-    gone, alive = psutil.wait_procs(encoders, timeout=5)
-    assert (len(gone), alive) == (1, [])
-    done = client.wait(conversion_id, timeout_s=120)
-    assert (done.state, done.attempts) == (State.COMPLETED, 2)
-    assert database.mp3s.files.count_documents({"_id": {"$regex": f"^{conversion_id}"}}) == 1
-    assert database.mp3s.chunks.distinct("files_id", {"files_id": {"$regex": f"^{conversion_id}"}}) == [
-        database.conversions.find_one({"_id": conversion_id}, {"mp3_file_id": True})["mp3_file_id"]  # type: ignore[index]
-    ]
-    address = client.me().email
-    until(lambda: in_outbox(stack.outbox, address))
-    time.sleep(2)  # for a second letter that must not come
-    assert len(in_outbox(stack.outbox, address)) == 1
 
 
 def test_what_was_there_before_a_stop_is_there_after_the_next_start(media: Media, tmp_path: Path) -> None:

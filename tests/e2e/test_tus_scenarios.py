@@ -28,27 +28,6 @@ from tests.tus import (
 HELLO = b"hello world"
 
 
-@pytest.mark.parametrize("sent", [5, 100_003, MIB + 7, 6 * MIB + 11])
-@pytest.mark.parametrize("how", ["reset", "hang_up"])
-def test_what_came_before_a_connection_broke_is_kept(
-    tus: Tus, database: Database[Document], how: str, sent: int
-) -> None:
-    """PATCH: the server SHOULD always store as much of the received data as possible. HEAD tells how much."""
-    content = noise(8 * MIB + 3)
-    path = tus.create(len(content))
-
-    with tus.begin_patch(path, 0, len(content)) as sending:
-        sending.send(content[:sent])
-        if how == "reset":
-            # It takes with it what the server has not read yet.
-            sending.wait_until_read()
-        getattr(sending, how)()
-
-    until(lambda: tus.offset(path) == sent)
-    assert until(lambda: resumed(tus, path, sent, content)).offset == len(content)
-    assert sha256(stored(database, path)) == sha256(content)
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_whatever_happens_head_tells_the_truth(tus: Tus, database: Database[Document], seed: int) -> None:
     """Bytes come in any sizes and ways, some requests are wrong and some break; what is there is what was sent."""

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from pymongo.database import Database
 
-from benchmarks.slow_clients import SlowClients
 from functions.shared.mongo import Document
 from infra.local.stack import RunningStack
 from tests.e2e.tus_js_client import Story, TusJs
@@ -79,14 +78,3 @@ def test_an_upload_goes_on_after_mongodb_was_killed(faults: Faults, upload: Uplo
 
     assert len(story.answers("POST")) == 1
     assert sha256(stored(upload.database, story.path)) == sha256(CONTENT)
-
-
-def test_fifty_slow_clients_do_not_keep_another_from_uploading(tus: Tus, database: Database[Document]) -> None:
-    """People in trains send a byte a second. How little it costs the others, `make bench` measures."""
-    content = noise(10 * MIB)
-
-    with SlowClients(tus.endpoint.removesuffix("/v1/uploads"), tus.token, 50) as slow:
-        path = tus.store(content)
-        assert slow.waiting == 50
-
-    assert sha256(stored(database, path)) == sha256(content)

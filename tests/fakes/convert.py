@@ -58,15 +58,14 @@ class FakeClaims:
         record.mp3_file_id = claim.mp3_file_id
         self._note_end(record, completed)
 
-    def fail(self, claim: Claim, failure: Failure, failed: Event) -> None:
+    def fail(self, claim: Claim, failure: Failure, failed: Event, *, counts: bool = True) -> None:
         record = self._held(claim)
-        _change(record, state=State.FAILED, error=failure)
+        _change(record, state=State.FAILED, error=failure, attempts=claim.attempt - (not counts))
         self._note_end(record, failed)
 
     def release(self, claim: Claim, owed: Sequence[Event], *, counts: bool) -> None:
         record = self._held(claim)
-        attempts = claim.attempt if counts else claim.attempt - 1
-        _change(record, state=State.QUEUED, progress=0.0, attempts=attempts)
+        _change(record, state=State.QUEUED, progress=0.0, attempts=claim.attempt - (not counts))
         self._end(record, owed)
 
     def _held(self, claim: Claim) -> Record:

@@ -12,6 +12,7 @@ import uvicorn
 
 from functions.shared.files import Files
 from functions.shared.logs import get_logger
+from functions.shared.metrics import NO_METRICS, Metrics
 from functions.shared.problems import PROBLEMS
 from infra.gateway.__main__ import Settings, create_server
 from infra.gateway.app import Gateway
@@ -76,6 +77,7 @@ def make_gateway(
     template: Template | None = None,
     limits: Limits | None = None,
     cors_origin: str = "",
+    metrics: Metrics = NO_METRICS,
 ) -> Gateway:
     logger = get_logger("gateway")
     return Gateway(
@@ -87,6 +89,7 @@ def make_gateway(
         new_id=lambda: REQUEST_ID,
         logger=logger,
         cors_origin=cors_origin,
+        metrics=metrics,
     )
 
 

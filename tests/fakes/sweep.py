@@ -10,6 +10,7 @@ from functions.shared.conversions import State
 from functions.shared.events import Event
 from functions.sweep.abandoned import Abandoned
 from functions.sweep.stalled import Announce
+from tests.fakes.notify import Notice, notice_key
 from tests.fakes.shared import FakeConversions, FakeDatabase, FakeFiles, Record
 
 
@@ -48,7 +49,7 @@ class FakeStalledConversions:
             if not record.deleted
             and not record.owed
             and record.untold
-            and (record.owed_at or now) <= now - after
+            and ((record.owed_at or now) <= now - after or _died_over(record, record.untold, now))
             and (completed_at := record.conversion.completed_at or now) >= now - within
         ]
         found.sort(key=lambda each: each[0])
@@ -66,6 +67,11 @@ class FakeStalledConversions:
         record.owed.append(event)
         record.conversion = msgspec.structs.replace(record.conversion, updated_at=self._clock())
         return event
+
+
+def _died_over(record: Record, end: Event, now: datetime) -> bool:
+    notice = record.extra.get(notice_key(end))
+    return isinstance(notice, Notice) and not notice.outcome and (record.owed_at or now) < notice.held_until <= now
 
 
 class FakeTombstones:

@@ -2,16 +2,20 @@
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from pymongo.database import Database
 
 from functions.shared.mongo import Document, connect_mongo
+from infra.local.servers import ServerUrls
 from infra.local.stack import RunningStack, running_stack
 from tests.faults.checker import Checker
+from tests.faults.parts import Parts
 from tests.faults.processes import Faults
 from tests.faults.rows import ROWS, observe
 from tests.faults.sweeping import Sweeper
+from tests.faults.workers import Workers
 from tests.tus import Tus, new_person
 
 Observed = Callable[[str], None]
@@ -34,7 +38,9 @@ def observed(request: pytest.FixtureRequest) -> Observed:
 @pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """A stack that tests may hurt, in which a dead worker is noticed soon. Its supervisor starts again what ends."""
-    with running_stack(tmp_path_factory.mktemp("stack"), {**os.environ, "LEASE_S": "3"}) as running:
+    with running_stack(
+        tmp_path_factory.mktemp("stack"), {**os.environ, "LEASE_S": "3", "RETRY_PAUSE_S": "1"}
+    ) as running:
         yield running
 
 
@@ -71,3 +77,21 @@ def tus(stack: RunningStack) -> Iterator[Tus]:
     tus = new_person(stack.url)
     yield tus
     tus.person.close()
+
+
+@pytest.fixture
+def workers(servers: ServerUrls, mongo: Database[Document], amqp_url: str, tmp_path: Path) -> Iterator[Workers]:
+    """Workers without a supervisor, on a database and queues that no other test uses."""
+    workers = Workers(mongo, servers._replace(amqp=amqp_url), tmp_path)
+    yield workers
+    workers.end()
+
+
+@pytest.fixture
+def parts(
+    servers: ServerUrls, mongo: Database[Document], amqp_url: str, postgres_url: str, tmp_path: Path
+) -> Iterator[Parts]:
+    """Gateway, triggers and sweep, without a supervisor, on databases and queues that no other test uses."""
+    parts = Parts(mongo, servers._replace(amqp=amqp_url, postgres=postgres_url), tmp_path)
+    yield parts
+    parts.end()

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 
 from infra.local.servers import ServerUrls
 
@@ -15,12 +16,13 @@ InProcessFunctions(load_template().functions).invoke("SweepFunction", {})
 
 
 class Sweeper:
-    """Runs the function sweep once, in a process of its own."""
+    """Runs the function sweep once, in a process of its own. `settings` are environment variables beside the URLs."""
 
-    def __init__(self, urls: ServerUrls) -> None:
+    def __init__(self, urls: ServerUrls, settings: Mapping[str, str] | None = None) -> None:
         self._urls = urls
+        self._settings = settings or {}
 
     def sweep(self) -> None:
         """Sweep once, and return when it is done. Raises CalledProcessError if it failed."""
-        environ = {**os.environ, **self._urls.to_environ()}
+        environ = {**os.environ, **self._urls.to_environ(), **self._settings}
         subprocess.run([sys.executable, "-c", _SWEEP], env=environ, check=True, timeout=60, capture_output=True)

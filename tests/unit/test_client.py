@@ -308,6 +308,18 @@ def test_a_long_video_goes_in_slices_and_goes_on_where_it_was(service, long_vide
     assert seen[-1] == (10_040_000, 10_040_000)
 
 
+@pytest.mark.parametrize("trouble", [httpx.ConnectError("refused"), problem(503, "unavailable")])
+def test_a_long_video_that_has_arrived_has_not_failed_when_the_service_is_away_just_then(
+    service, client, long_video, trouble
+):
+    """Its conversion runs. Whoever heard of a failure would send it once more, and pay for it twice."""
+    service.on("POST /v1/uploads", httpx.Response(201, headers={"Location": "/v1/uploads/u1"}))
+    service.on("PATCH /v1/uploads/u1", httpx.Response(204, headers={"Upload-Offset": "10040000"}))
+    service.on("GET /v1/conversions/u1", trouble, httpx.Response(200, json=conversion_json("u1")))
+
+    assert client.upload(long_video).id == "u1"
+
+
 @pytest.mark.parametrize(
     "lost", [httpx.ReadTimeout("late"), problem(503, "unavailable"), problem(409, "still-answering")]
 )

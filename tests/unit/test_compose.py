@@ -18,8 +18,10 @@ import infra.triggers.__main__
 from functions.auth.tokens import parse_keys
 from functions.notify.settings import Settings as NotifySettings
 from functions.shared.links import link_keys
+from functions.shared.metrics import Sink
 from functions.shared.settings import InvalidSettings, from_env
 from infra.local.supervisor import DEFAULT_PORT
+from infra.metrics import ServerSettings
 from infra.settings import check_settings
 from infra.template import load_template
 from tests.deployment import (
@@ -406,6 +408,15 @@ def test_the_api_is_where_the_code_expects_it():
     assert container_ports("gateway") == {gateway.port: f"127.0.0.1:{DEFAULT_PORT}"}
     # Docker's ports do not reach a process that listens to its own container only.
     assert gateway.host == "0.0.0.0"
+
+
+@pytest.mark.parametrize("service", sorted({"gateway", *HOSTED, *TRIGGERED}))
+def test_metrics_are_told_inside_of_the_networks_alone(service: str):
+    """They say how much is going on, and to whom that is of interest."""
+    given = from_env(ServerSettings, environment(service, {}))
+
+    assert (given.metrics, given.metrics_host, given.metrics_port) == (Sink.PROMETHEUS, "0.0.0.0", 9100)
+    assert given.metrics_port not in container_ports(service)
 
 
 @pytest.mark.parametrize("service", ["download", "notify"])

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import pytest
 
@@ -11,6 +12,7 @@ from functions.convert.convert import Deps, convert
 from functions.convert.encoder import Progress
 from functions.convert.failures import AttemptFailed, Interrupted, NoAudioTrack
 from functions.convert.heartbeat import Deadline, Heartbeat
+from functions.convert.pauses import Pauses
 from functions.shared.conversions import Conversion, Options, Quality, State, Video
 from functions.shared.events import Event, EventName
 from functions.shared.logs import get_logger
@@ -46,6 +48,7 @@ class World:
             holder="worker-1",
             lease_s=30,
             max_attempts=3,
+            pauses=Pauses(first_s=10, uniform=lambda _least, most: most),
         )
         self.upload(conversion())
 
@@ -181,6 +184,38 @@ def test_a_passing_failure_is_tried_three_times_in_all(world):
     assert world.published == [EventName.VIDEO_UPLOADED, EventName.VIDEO_UPLOADED, EventName.CONVERSION_FAILED]
 
 
+def test_the_next_attempt_comes_after_a_pause_that_grows(world):
+    """What fails at once three times has used up its attempts before a short trouble is over."""
+
+    def fail(_: Progress) -> None:
+        raise AttemptFailed("no space left")
+
+    world.encoder.then = fail
+
+    for _ in range(3):
+        world.convert()
+
+    first, second, failed = world.events.published
+    assert first.not_before == first.occurred_at + timedelta(seconds=10)
+    assert second.not_before == second.occurred_at + timedelta(seconds=40)
+    assert failed.not_before is None
+
+
+def test_a_pause_outlives_an_outage_of_the_broker(world):
+    """Sweep publishes what is owed, and must not begin the pause anew then."""
+
+    def fail(_: Progress) -> None:
+        raise AttemptFailed("no space left")
+
+    world.encoder.then = fail
+    world.events.down = True
+
+    world.convert()
+
+    [owed] = world.database.records["c1"].owed
+    assert owed.not_before == owed.occurred_at + timedelta(seconds=10)
+
+
 def test_an_unforeseen_error_counts_as_an_attempt(world):
     """A bug in our code must not make a message go round for ever."""
 
@@ -205,7 +240,7 @@ def test_attempts_that_ended_with_their_worker_count_too(world):
 
     assert world.encoder.calls == []
     assert world.mp3s.contents == {}
-    assert world.conversion.state == State.FAILED
+    assert (world.conversion.state, world.conversion.attempts) == (State.FAILED, 3)
 
 
 def test_a_later_success_counts(world):

@@ -13,7 +13,6 @@ def unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.parent.mkdir()
     path.touch(mode=0o644)
     monkeypatch.setattr(imageio_ffmpeg, "__file__", str(tmp_path / "__init__.py"))
-    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: str(path))
     return path
 
 
@@ -30,3 +29,15 @@ def test_one_that_can_be_run_stays_as_it_is(unpacked: Path):
     find_ffmpeg.__wrapped__()
 
     assert unpacked.stat().st_mode & 0o777 == 0o555
+
+
+def test_one_that_does_not_run_at_first_is_the_one_all_the_same(unpacked: Path):
+    """Its first run may have been killed. Another on the PATH can do other things, and may do what this may not."""
+    assert find_ffmpeg.__wrapped__() == str(unpacked)
+
+
+def test_a_package_without_one_says_so(unpacked: Path):
+    unpacked.unlink()
+
+    with pytest.raises(RuntimeError, match="no ffmpeg"):
+        find_ffmpeg.__wrapped__()

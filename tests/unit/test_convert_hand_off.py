@@ -157,7 +157,7 @@ def test_it_is_a_setting(given: str | None, is_on: bool, monkeypatch: pytest.Mon
 
     assert from_env(Settings, environ).hand_off is is_on
     assert isinstance(deps.hand_off, LambdaHandOff) is is_on
-    deps.claims._collection.database.client.close()  # type: ignore[attr-defined]
+    deps.outbox._collection.database.client.close()  # type: ignore[attr-defined]
 
 
 # Lambda's side

@@ -292,10 +292,11 @@ def test_a_server_that_ends_finishes_what_it_began(functions: FakeFunctions):
         client = threading.Thread(target=lambda: answers.append(httpx.post(url)))
         client.start()
         assert called.wait(10)
-        threading.Timer(0.2, go_on.set).start()
+        threading.Timer(0.5, go_on.set).start()
     client.join(10)
 
-    assert [answer.status_code for answer in answers] == [200]
+    # Whoever keeps connections knows that he must not send anything more on this one.
+    assert [(answer.status_code, answer.headers["connection"]) for answer in answers] == [(200, "close")]
 
 
 def test_a_missing_setting_is_named():

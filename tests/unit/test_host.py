@@ -408,3 +408,15 @@ def test_now_and_then_a_connection_ends(api: Any):
     ends = [send(api, json={}).headers.get("connection") for _ in range(400)]
 
     assert ends.count("close") == 2
+
+
+def test_a_host_that_leaves_ends_each_connection_with_an_answer(calls: Calls):
+    """A connection that is closed without a word may lose the call that is just being written on it."""
+    api = InvokeApi(calls, max_calls=1, new_id=lambda: "r", logger=LOGGER)
+    before = send(api.app(), json={}).headers
+    api.leave()
+
+    assert "connection" not in before
+    for name, status in ((NAME, 200), ("unknown", 404)):
+        answer = send(api.app(), name=name, json={})
+        assert (answer.status_code, answer.headers["connection"]) == (status, "close")

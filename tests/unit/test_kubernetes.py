@@ -17,7 +17,9 @@ import infra.host.__main__
 import infra.triggers.__main__
 from functions.convert.app import Settings as ConvertSettings
 from functions.shared.conversions import Quality
+from functions.shared.metrics import Sink
 from functions.shared.settings import from_env
+from infra.metrics import ServerSettings
 from infra.rabbitmq.topology import CONSUMER_TIMEOUT_MS
 from infra.template import load_template
 from tests.deployment import (
@@ -637,7 +639,8 @@ def test_a_conversion_under_way_is_finished():
     """As long as RabbitMQ leaves its message with us. Whoever empties nodes is asked to wait."""
     assert int(environment("convert", PROD)["DRAIN_S"]) >= CONSUMER_TIMEOUT_MS / 1000
     asked = workload("convert")["spec"]["template"]["metadata"]["annotations"]
-    assert asked == {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false", "karpenter.sh/do-not-disrupt": "true"}
+    assert asked["cluster-autoscaler.kubernetes.io/safe-to-evict"] == "false"
+    assert asked["karpenter.sh/do-not-disrupt"] == "true"
 
 
 # Room
@@ -724,6 +727,21 @@ def reached(process: str) -> set[str]:
     }
 
 
+@pytest.mark.parametrize("process", sorted(set(OURS) - {"setup"}))
+def test_prometheus_finds_the_metrics_of_each_process(process: str):
+    """It asks pods by their annotations. No Service and no Ingress leads to that port."""
+    given = from_env(ServerSettings, environment(process, PROD))
+    asked = workload(process)["spec"]["template"]["metadata"]["annotations"]
+    rules = policies("Ingress", labels(workload(process)), PROD)
+
+    assert (given.metrics, given.metrics_host) == (Sink.PROMETHEUS, "0.0.0.0")
+    assert (asked["prometheus.io/scrape"], asked["prometheus.io/port"]) == ("true", str(given.metrics_port))
+    (rule,) = [rule for rule in rules if given.metrics_port in [port["port"] for port in rule["ports"]]]
+    assert rule["from"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
+    published = [port for made in all_of("Service") for port in made["spec"]["ports"]]
+    assert given.metrics_port not in [port["port"] for port in published]
+
+
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_without_a_policy_nothing_is_reached(overlay: str):
     """A pod that no policy selects may call everything, and be called."""
@@ -792,12 +810,19 @@ def test_the_page_names_a_port_of_mail_that_prod_lets_through():
 
 def test_only_the_ingress_calls_the_gateway_and_only_the_gateway_calls_hosts():
     """A host believes whoever calls it about who is calling."""
-    (from_ingress,) = policies("Ingress", labels(workload("gateway")), PROD)
+
+    def callers_of(process: str) -> list[Object]:
+        """Who reads metrics calls nothing."""
+        metrics = from_env(ServerSettings, environment(process, PROD)).metrics_port
+        rules = policies("Ingress", labels(workload(process)), PROD)
+        return [rule for rule in rules if [port["port"] for port in rule["ports"]] != [metrics]]
+
+    (from_ingress,) = callers_of("gateway")
     assert from_ingress["from"] == [
         {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress-nginx"}}}
     ]
     for process in set(OURS) - {"gateway", *HOSTED}:
-        assert policies("Ingress", labels(workload(process)), PROD) == []
+        assert callers_of(process) == []
     callers = {package: [process for process in OURS if package in reached(process)] for package in HOSTED}
     assert callers == {package: ["gateway"] for package in HOSTED}
 

@@ -265,7 +265,7 @@ def test_health_is_as_documented():
     def down() -> None:
         raise OSError
 
-    checks = {"postgres": down, "mongodb": lambda: None, "rabbitmq": lambda: None}
+    checks = {"postgres": down, "mongodb": lambda: None, "rabbitmq": lambda: None, "outbox": lambda: None}
     app = create_health_app(lambda: Health(checks, get_logger("tests")))
 
     validate(send(make_gateway(FakeFunctions()), "GET", "/healthz").json(), "Health")

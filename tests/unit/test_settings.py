@@ -4,6 +4,7 @@ import pytest
 
 from functions.auth.settings import Settings as AuthSettings
 from functions.convert.app import Settings as ConvertSettings
+from functions.health.app import Settings as HealthSettings
 from functions.shared.settings import InvalidSettings, from_env
 from functions.sweep.app import Settings as SweepSettings
 
@@ -16,9 +17,11 @@ ENVIRONMENT = dict.fromkeys(("POSTGRES_URL", "MONGODB_URL", "AMQP_URL", "JWT_KEY
     [
         (ConvertSettings, "LEASE_S"),
         (ConvertSettings, "MAX_ATTEMPTS"),
+        (ConvertSettings, "RETRY_PAUSE_S"),
         (ConvertSettings, "MAX_DURATION_S"),
         (ConvertSettings, "RETENTION_DAYS"),
         (SweepSettings, "REANNOUNCE_S"),
+        (HealthSettings, "OWED_S"),
         (AuthSettings, "ACCESS_TTL_S"),
         (AuthSettings, "REFRESH_TTL_S"),
         (AuthSettings, "HASHES_AT_ONCE"),
@@ -30,7 +33,7 @@ def test_a_number_that_makes_no_sense_is_refused(settings, variable, value):
         from_env(settings, {**ENVIRONMENT, variable: value})
 
 
-@pytest.mark.parametrize("settings", [ConvertSettings, SweepSettings, AuthSettings])
+@pytest.mark.parametrize("settings", [ConvertSettings, SweepSettings, HealthSettings, AuthSettings])
 def test_without_further_settings_there_are_defaults(settings):
     """Only where the servers are and which keys are used must be said."""
     from_env(settings, ENVIRONMENT)

@@ -21,9 +21,10 @@ from functions.sweep import app
 from functions.sweep.sweep import (
     DISCARD_AFTER,
     LEFT_FOR,
-    LIMIT,
     PURGE_AFTER,
     RELAY_AFTER,
+    RELAY_AT_ONCE,
+    RELAY_FOR,
     TELL_WITHIN,
     Deps,
     SweepFailed,
@@ -156,6 +157,14 @@ def test_what_is_owed_since_just_now_is_left_to_whoever_owes_it(world):
     assert record.owed == [owed()]
 
 
+def test_what_is_owed_by_a_clock_ahead_of_ours_does_not_wait_for_ours(world):
+    """Clocks jump, and then an event may seem to come from the future. The video of it is there now."""
+    world.holds(conversion(), owed())
+    world.clock.advance(seconds=-300)
+
+    assert world.sweeps() == {**NOTHING, "published": 1}
+
+
 def test_while_the_broker_is_down_everything_stays_owed(world):
     """Nothing is lost; the next run tries again."""
     record = world.holds(conversion(), owed())
@@ -171,7 +180,7 @@ def test_while_the_broker_is_down_everything_stays_owed(world):
 
 def test_events_that_no_queue_takes_do_not_hold_up_the_others(world):
     """With one queue missing for long, new videos must still be converted."""
-    for number in range(LIMIT + 1):
+    for number in range(RELAY_AT_ONCE + 1):
         world.holds(conversion(f"c{number}"), event(EventName.CONVERSION_COMPLETED, f"c{number}"))
     uploaded = event(EventName.VIDEO_UPLOADED, "new")
     world.holds(conversion("new", updated_at=NOW + timedelta(seconds=1)), uploaded)
@@ -181,6 +190,28 @@ def test_events_that_no_queue_takes_do_not_hold_up_the_others(world):
     assert world.sweeps() == {**NOTHING, "published": 1}
 
     assert events.published == [uploaded]
+
+
+def test_a_long_outage_is_made_good_in_one_run(world):
+    """An upload of the last hours must not wait for another minute with each hundred before it."""
+    for number in range(3 * RELAY_AT_ONCE + 1):
+        world.holds(conversion(f"c{number}"), event(EventName.VIDEO_UPLOADED, f"c{number}"))
+    world.clock.advance(minutes=1)
+
+    assert world.sweeps() == {**NOTHING, "published": 3 * RELAY_AT_ONCE + 1}
+
+    assert len({published.id for published in world.events.published}) == 3 * RELAY_AT_ONCE + 1
+
+
+def test_a_slow_broker_does_not_keep_a_run_from_its_end(world):
+    """The other rules want their turn, and a Lambda function has a minute. The next run goes on."""
+    for number in range(2 * RELAY_AT_ONCE):
+        world.holds(conversion(f"c{number}"), event(EventName.VIDEO_UPLOADED, f"c{number}"))
+    world.clock.advance(minutes=1)
+    world.deps = replace(world.deps, events=SlowEvents(world.clock, RELAY_FOR / 10))
+
+    assert world.sweeps() == {**NOTHING, "published": 10}
+    assert world.sweeps() == {**NOTHING, "published": 10}
 
 
 def test_a_conversion_whose_worker_died_is_announced_at_once(world):
@@ -446,6 +477,19 @@ class BrokenStalledConversions:
 
     def renotify(self, limit, after, within):
         raise OSError("the storage is on fire")
+
+
+class SlowEvents(FakeEvents):
+    """The broker takes its time."""
+
+    def __init__(self, clock: FakeClock, takes: timedelta) -> None:
+        super().__init__()
+        self._clock = clock
+        self._takes = takes
+
+    def publish(self, event: Event) -> None:
+        self._clock.advance(seconds=self._takes.total_seconds())
+        super().publish(event)
 
 
 class NobodyIsTold(FakeEvents):

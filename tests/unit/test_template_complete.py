@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from functions.shared.metrics import NAMESPACE, OLDEST_OWED_SECONDS, OLDEST_QUEUED_SECONDS, Sink
 from infra.package.deploy.secret_store import SECRETS, parameter
 from infra.package.document import packages_of, with_code
 from infra.package.packages import names
@@ -224,12 +225,24 @@ def test_each_queue_that_nobody_takes_from_raises_an_alarm_and_so_do_its_dead_le
     }
 
 
+def test_an_alarm_on_a_metric_of_ours_watches_one_that_there_is():
+    """One that is misspelt is never there, which is no reason for an alarm."""
+    alarms = [each for each in of_kind("AWS::CloudWatch::Alarm").values() if each["Namespace"] == NAMESPACE]
+    variables = DOCUMENT["Globals"]["Function"]["Environment"]["Variables"]
+
+    assert {alarm["MetricName"] for alarm in alarms} == {OLDEST_OWED_SECONDS.name, OLDEST_QUEUED_SECONDS.name}
+    for alarm in alarms:
+        dimensions = {each["Name"]: each["Value"] for each in alarm["Dimensions"]}
+        assert dimensions == {"service": "sweep", "stage": {"Ref": "Stage"}}
+    assert (variables["METRICS"], variables["STAGE"]) == (Sink.EMF.value, {"Ref": "Stage"})
+
+
 def test_every_alarm_says_what_it_is_and_reaches_somebody():
     """At night a name alone is little."""
     alarms = of_kind("AWS::CloudWatch::Alarm")
     subscription = PLAIN["AlarmTopic"]["Properties"]["Subscription"]
 
-    assert len(alarms) == len(FUNCTIONS) + 8
+    assert len(alarms) == len(FUNCTIONS) + 10
     for name, alarm in alarms.items():
         assert alarm["AlarmName"] == {"Fn::Sub": "video2mp3-${Stage}-" + name}
         assert alarm["AlarmDescription"].endswith(".")
