@@ -51,9 +51,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _together_with(item: pytest.Item) -> str:
     """Return the name of those that run one after the other in one process, as they share what takes long to start."""
-    if item.get_closest_marker("emulator") or item.path.parent.name == "emulator":
-        return "emulator"
     fixtures = getattr(item, "fixturenames", [])
+    if item.get_closest_marker("emulator") or "packages" in fixtures:
+        return "emulator"
     if "service" in fixtures:
         return "laptop" if item.get_closest_marker("laptop") else "hosts"
     return str(item.path.parent if "stack" in fixtures else item.path)
