@@ -19,7 +19,7 @@ class TcpProxy:
         self._lock = threading.Lock()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
-        self._refusing = False
+        self._refusing = threading.Event()
         self.refused = 0
         self._flowing = threading.Event()
         self._flowing.set()
@@ -56,12 +56,12 @@ class TcpProxy:
 
     def go_down(self) -> None:
         """End every connection and take none, until `come_up`."""
-        self._refusing = True
+        self._refusing.set()
         self.cut()
 
     def come_up(self) -> None:
         """Take connections again."""
-        self._refusing = False
+        self._refusing.clear()
 
     def freeze(self) -> None:
         """Let connections stand and no byte pass, until `thaw`."""
@@ -92,7 +92,7 @@ class TcpProxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            if self._refusing:
+            if self._refusing.is_set():
                 client.close()
                 self.refused += 1
                 continue
@@ -110,6 +110,8 @@ class TcpProxy:
                 thread = threading.Thread(target=self._pump, args=(source, sink, done), daemon=True)
                 self._threads.append(thread)
                 thread.start()
+            if self._refusing.is_set():  # it went down while this one came
+                self.cut()
 
     def _pump(self, source: socket.socket, sink: socket.socket, done: threading.Barrier) -> None:
         with contextlib.suppress(OSError):

@@ -67,7 +67,9 @@ def convert(uploaded: Event, deps: Deps, deadline: Deadline) -> None:
         return
     deps.logger.info("converting", extra={"attempt": claim.attempt, "fence": claim.fence})
     if claim.attempt == 1:
-        deps.metrics.observe(CONVERSION_WAIT_SECONDS, (deps.clock() - uploaded.occurred_at).total_seconds())
+        # By the clocks of two machines, which may differ.
+        waited_s = (deps.clock() - uploaded.occurred_at).total_seconds()
+        deps.metrics.observe(CONVERSION_WAIT_SECONDS, max(0.0, waited_s))
     heartbeat = Heartbeat(deps.claims, claim, deps.lease_s, deadline, deps.logger)
     try:
         owed = _attempt(claim, deps, heartbeat)

@@ -1,7 +1,7 @@
 """Health over HTTP, for load balancers, monitoring and whoever deploys."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
 import msgspec
@@ -14,8 +14,11 @@ from functions.shared.http import JSON, HttpFunction
 from functions.shared.logs import get_logger
 from functions.shared.mongo import connect_mongo
 from functions.shared.once import once
+from functions.shared.problems import Unavailable
 from functions.shared.rabbit_events import QUEUES
 from functions.shared.settings import Positive, from_env
+
+_LATER = {**JSON, "Retry-After": str(Unavailable.retry_after_s)}
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -56,13 +59,13 @@ def create_app(health: Callable[[], Health]) -> HttpFunction:
         checks = health().look()
         if all(state == "ok" for state in checks.values()):
             return _json({"status": "ok", "checks": checks})
-        return _json({"status": "unavailable", "checks": checks}, HTTPStatus.SERVICE_UNAVAILABLE)
+        return _json({"status": "unavailable", "checks": checks}, HTTPStatus.SERVICE_UNAVAILABLE, _LATER)
 
     return app
 
 
-def _json(body: object, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    return Response(msgspec.json.encode(body), headers=dict(JSON), status_code=int(status))
+def _json(body: object, status: HTTPStatus = HTTPStatus.OK, headers: Mapping[str, str] = JSON) -> Response:
+    return Response(msgspec.json.encode(body), headers=dict(headers), status_code=int(status))
 
 
 app = create_app(once(connect))

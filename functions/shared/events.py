@@ -70,20 +70,21 @@ class Outbox(Protocol):
 def publish_owed(owed: Iterable[Event], events: Events, outbox: Outbox, logger: Logger) -> int:
     """Publish events and mark them. One that cannot be published stays owed, as do those after it of that name.
 
-    Those of another name may go to another queue, so they are still tried. Returns how many were published and
-    marked. Never fails for want of the broker or of the storage: the state change that owes the events is
-    already written.
+    Those of another name may go to another queue, as those with a `not_before` do, so they are still tried. Returns how
+    many were published and marked. Never fails for want of the broker or of the storage: the state change that owes
+    the events is already written.
     """
     published = 0
-    not_taken: set[EventName] = set()
+    not_taken: set[tuple[EventName, bool]] = set()
     for event in owed:
-        if event.event in not_taken:
+        way = (event.event, event.not_before is None)
+        if way in not_taken:
             continue
         try:
             events.publish(event)
             outbox.mark_published(event)
         except (NotPublished, Unavailable) as error:
-            not_taken.add(event.event)
+            not_taken.add(way)
             logger.warning(
                 "event stays owed",
                 extra={"conversion_id": event.conversion_id, "event": event.event, "reason": str(error)},

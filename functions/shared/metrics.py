@@ -71,7 +71,11 @@ def _bytes(name: str, help: str, *labels: str) -> Histogram:  # noqa: A002
 
 
 # The gateway.
-REQUESTS = Counter("requests", "Requests that were answered; status is 2xx, 4xx, 5xx.", ("route", "method", "status"))
+REQUESTS = Counter(
+    "requests",
+    "Requests by status: 2xx, 3xx, 4xx, and 5xx, also if the answer was broken off.",
+    ("route", "method", "status"),
+)
 REQUEST_SECONDS = _seconds("request_seconds", "From the head of a request to the end of its answer.", "route", "method")
 REQUEST_BYTES = Counter("request_bytes", "Bytes of bodies that clients sent.", ("route",), Unit.BYTES)
 RESPONSE_BYTES = Counter("response_bytes", "Bytes of bodies that clients were sent.", ("route",), Unit.BYTES)

@@ -28,7 +28,7 @@ class MongoBacklog:
         """See Backlog."""
         # Only of events of one name the index knows which is the oldest.
         owing = [self._waiting({"pending_events.event": name.value}, "owing_event", "updated_at") for name in EventName]
-        return Waiting(sum(each.number for each in owing), max(each.oldest_s for each in owing))
+        return Waiting(min(COUNTED, sum(each.number for each in owing)), max(each.oldest_s for each in owing))
 
     def untold(self, within: timedelta) -> Waiting:
         """See Backlog."""

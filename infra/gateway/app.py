@@ -89,6 +89,7 @@ class Gateway:
         except ClientDisconnect:
             exchange.status = CLIENT_CLOSED_REQUEST
         except Exception:
+            exchange.status = 500  # whatever was sent of it
             self._logger.exception("the answer was broken off", extra={"request_id": request.id, **exchange.about})
             raise
         finally:

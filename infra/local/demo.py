@@ -5,7 +5,6 @@ import email
 import email.policy
 import importlib.util
 import secrets
-import socket
 import time
 from collections.abc import Iterator, Mapping
 from email.message import EmailMessage
@@ -14,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from infra.local.processes import Stopping
+from infra.local.processes import Stopping, try_port
 from infra.local.stack import running_stack, wait_until_up
 from infra.local.state import Running, State
 from infra.local.supervisor import DEFAULT_HOST, DEFAULT_PORT
@@ -146,7 +145,7 @@ def _show(letter: EmailMessage | None, console: Console) -> None:
 
 def _is_taken(port: int) -> bool:
     try:
-        socket.create_server((DEFAULT_HOST, port)).close()
+        try_port(DEFAULT_HOST, port)
     except OSError:
         return True
     return False

@@ -49,7 +49,7 @@ class Postgres(LocalServer):
             self._initdb(stopping)
         # We hold the lock that every process of a server on this data holds, so there is none. One that was killed has
         # left this file, and PostgreSQL does not start while its number is that of a process: of another by now, or of
-        # a dead one that nobody has noticed.
+        # a dead one that nobody has noticed. One that somebody started by hand is safe: its shared memory is seen, too.
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 
     def command(self) -> list[str]:

@@ -1,9 +1,12 @@
 """Processes that cannot outlive this one, and what is said when one does not work."""
 
 import contextlib
+import errno
 import fcntl
+import itertools
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -18,6 +21,10 @@ _LOG_LINES_SHOWN = 8
 _TELLS_OF_ERROR = re.compile(r'FATAL|ERROR|"s":"[EF]"|\[error\]|Error: ')
 _POLL_S = 0.05
 _LEASH_START_S = 20
+# https://www.kernel.org/doc/html/latest/networking/ip-sysctl.html: ip_local_port_range begins at 32768
+_QUIET_PORTS = range(20000, 32000)
+# Each process has an order of its own, so that two that look at the same time seldom find the same.
+_PORTS = itertools.cycle(secrets.SystemRandom().sample(_QUIET_PORTS, len(_QUIET_PORTS)))
 
 
 class ServerFailed(Exception):
@@ -179,12 +186,28 @@ def telling_lines(log: Path) -> list[str]:
     return ([line for line in lines if _TELLS_OF_ERROR.search(line)] or lines)[-_LOG_LINES_SHOWN:]
 
 
-def free_port() -> int:
-    """Return a TCP port on the loopback interface that nobody uses at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_port(host: str = "127.0.0.1") -> int:
+    """Return a TCP port of `host` that nobody uses at this moment. Raises ServerFailed.
+
+    It is none that was returned before, nor one that the system gives to those who call others: otherwise, before a
+    server has started or while it is started again, somebody's connection could sit on its port.
+    """
+    while True:
+        port = next(_PORTS)
+        try:
+            try_port(host, port)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise ServerFailed(
+                    f"No port of {host} can be used: {error.strerror}.", "Name an address of this machine."
+                ) from error
+        else:
+            return port
+
+
+def try_port(host: str, port: int) -> None:
+    """Listen on a TCP port for a moment. Raises OSError if that cannot be done."""
+    socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
 
 
 @contextlib.contextmanager

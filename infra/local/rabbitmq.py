@@ -1,7 +1,9 @@
 """RabbitMQ: the system's package, started with settings, data and an Erlang cookie of our own."""
 
+import contextlib
 import os
 import shutil
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,6 +23,13 @@ _PROGRAMS = (
     Path("/usr/local/opt/rabbitmq/sbin/rabbitmq-server"),
 )
 _ELSEWHERE = "Or set AMQP_URL to a RabbitMQ of your own (3.10 or newer), or use `docker compose up`, which brings one."
+# In Erlang: delete the queues that nobody leads, as an election takes no second on one node.
+_DELETE_DEAD_QUEUES = (
+    '[rabbit_amqqueue:delete(Queue, false, false, <<"local">>) '
+    "|| Queue <- rabbit_amqqueue:list_by_type(rabbit_quorum_queue), "
+    "element(1, ra:members(amqqueue:get_pid(Queue), 5000)) =/= ok]."
+)
+_CONTROL_S = 60
 _SETTINGS = """\
 loopback_users.guest = true
 num_acceptors.tcp = 2
@@ -38,6 +47,10 @@ class RabbitMQ(LocalServer):
     """A single RabbitMQ node. All its ports, Erlang's too, are on the loopback interface and its own."""
 
     name = "RabbitMQ"
+
+    def __init__(self, state_dir: Path) -> None:
+        super().__init__(state_dir)
+        self._environ: Mapping[str, str] = {}
 
     @property
     def url(self) -> str:
@@ -76,7 +89,7 @@ class RabbitMQ(LocalServer):
             for name, value in os.environ.items()
             if not name.startswith(("RABBITMQ_", "ERL_")) and name != "NOTIFY_SOCKET"
         }
-        return {
+        self._environ = {
             **inherited,
             # Erlang keeps its cookie here.
             "HOME": str(self.folder / "home"),
@@ -102,6 +115,26 @@ class RabbitMQ(LocalServer):
             # The script then becomes Erlang instead of starting it, so that Erlang gets our signals.
             "RUNNING_UNDER_SYSTEMD": "true",
         }
+        return self._environ
+
+    def start(self, stopping: Stopping) -> None:
+        """See LocalServer. A queue that did not survive is deleted: whoever uses it declares it again.
+
+        A node that is killed within seconds after it made a queue knows of that queue, but not of its data. It would
+        never take a message again. What was in it is announced again, since messages are only hints.
+        """
+        has_data = self._whole.exists()
+        super().start(stopping)
+        if has_data:
+            self._delete_dead_queues()
+
+    def _delete_dead_queues(self) -> None:
+        control = Path(self.command()[0]).with_name("rabbitmqctl")
+        # It is no node that others find.
+        environ = {name: value for name, value in self._environ.items() if name != "RABBITMQ_DIST_PORT"}
+        command = [str(control), "eval", _DELETE_DEAD_QUEUES]
+        with self.log.open("ab") as log, contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(command, env=environ, stdout=log, stderr=log, timeout=_CONTROL_S, check=False)
 
     def ready(self) -> bool:
         """See LocalServer."""

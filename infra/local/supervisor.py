@@ -1,8 +1,6 @@
 """The whole stack on this machine: the servers, the gateway and the triggers, watched until the end."""
 
 import os
-import secrets
-import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +10,7 @@ from aws_lambda_powertools import Logger
 
 from functions.shared.settings import InvalidSettings
 from infra.local.keys import kept_keys
-from infra.local.processes import LeashedProcess, ServerFailed, Stopping, free_port, stop_all
+from infra.local.processes import LeashedProcess, ServerFailed, Stopping, free_port, stop_all, try_port
 from infra.local.servers import LocalServers
 from infra.local.service import Service
 from infra.local.state import Running, State
@@ -26,8 +24,6 @@ DEFAULT_HOST = "127.0.0.1"
 _DRAIN_S = "3"
 
 _LAST_PORT = 65535
-# https://www.kernel.org/doc/html/latest/networking/ip-sysctl.html: ip_local_port_range begins at 32768
-_QUIET_PORTS = range(20000, 32000)
 
 _WATCH_S = 0.2
 _FIRST_PAUSE_S = 0.5
@@ -192,49 +188,31 @@ def _metrics_ports(environ: Mapping[str, str]) -> dict[str, int]:
     given = environ.get("METRICS_PORT") or "0"
     if not given.isdecimal() or int(given) > _LAST_PORT - 1:
         raise ServerFailed(f"METRICS_PORT is {given!r}.", f"Set METRICS_PORT to a number up to {_LAST_PORT - 1}.")
-    first = int(given) or _quiet_port(host)
+    first = int(given)
+    if not first:
+        return {"gateway": free_port(host), "triggers": free_port(host)}
+    advice = "Set METRICS_PORT to another; the next one has to be free, too. Without it free ones are found."
     for port in (first, first + 1):
-        if not _is_free(host, port):
-            raise ServerFailed(
-                f"Port {port} of {host}, for metrics, cannot be used.",
-                "Set METRICS_PORT to another; the next one has to be free, too. Without it free ones are found.",
-            )
+        _check_port(host, port, advice)
     return {"gateway": first, "triggers": first + 1}
-
-
-def _quiet_port(host: str) -> int:
-    """Return a free port with a free next one, of those that the system gives to nobody who calls others.
-
-    Otherwise, while a process is started again, somebody's connection could sit on its port.
-    """
-    while True:
-        port = secrets.choice(_QUIET_PORTS)
-        if _is_free(host, port) and _is_free(host, port + 1):
-            return port
-
-
-def _is_free(host: str, port: int) -> bool:
-    try:
-        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
-    except OSError:
-        return False
-    return True
 
 
 def _port(host: str, given: str) -> int:
     """Return the port to use, a free one for 0. Raises ServerFailed."""
-    if not given.isdecimal() or int(given) > 65535:
-        raise ServerFailed(f"PORT is {given!r}, which is no port.", "Set PORT to a number up to 65535.")
+    if not given.isdecimal() or int(given) > _LAST_PORT:
+        raise ServerFailed(f"PORT is {given!r}, which is no port.", f"Set PORT to a number up to {_LAST_PORT}.")
     if given == "0":
-        return free_port()
-    try:
-        socket.create_server((host, int(given)), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
-    except OSError as error:
-        raise ServerFailed(
-            f"Port {given} of {host} cannot be used: {error.strerror}.",
-            "Set PORT to another, as in `make run PORT=8081`, or PORT=0 for any free one.",
-        ) from error
+        return free_port(host)
+    _check_port(host, int(given), "Set PORT to another, as in `make run PORT=8081`, or PORT=0 for any free one.")
     return int(given)
+
+
+def _check_port(host: str, port: int, advice: str) -> None:
+    """Raise ServerFailed if nobody can listen there."""
+    try:
+        try_port(host, port)
+    except OSError as error:
+        raise ServerFailed(f"Port {port} of {host} cannot be used: {error.strerror}.", advice) from error
 
 
 def _seconds(variable: str, given: str) -> int:

@@ -82,10 +82,12 @@ def test_no_count_goes_on_for_ever(mongo, monkeypatch: pytest.MonkeyPatch):
     """After an outage of a day there may be millions."""
     monkeypatch.setattr("functions.sweep.mongo_backlog.COUNTED", 3)
     for number in range(5):
-        keep(mongo, conversion(f"c{number}"), [], 60)
+        owed = [event(name, f"c{number}") for name in EventName]
+        keep(mongo, conversion(f"c{number}"), owed, 60)
 
     assert backlog.COUNTED == 10_000
     assert MongoBacklog(mongo).in_state(State.QUEUED).number == 3
+    assert MongoBacklog(mongo).owing().number == 3
 
 
 def test_the_questions_are_answered_by_their_indexes(mongo):

@@ -178,7 +178,8 @@ def test_callers_of_a_host_that_died_find_it_again_when_it_is_back(tmp_path: Pat
 def test_no_call_is_lost_when_a_busy_host_ends(tmp_path: Path, template: Template):
     """Its callers keep connections: one that is closed while a call is being written on it loses the call."""
     for _ in range(3):
-        with running_host(tmp_path) as host, ThreadPoolExecutor(8) as pool:
+        # Who fails here ends the host first, and with it the callers.
+        with ThreadPoolExecutor(8) as pool, running_host(tmp_path) as host:
             functions = connect_functions(template.functions, host.url)
             host.log.write_text("")
             callers = [pool.submit(_until_it_fails, functions) for _ in range(8)]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from functions.shared.conversions import Conversions
@@ -128,3 +129,23 @@ def test_one_missing_queue_holds_up_only_its_own_events(stored):
     assert publish_owed(stored.owed(), events, stored.outbox, LOGGER) == 1
     assert [published.conversion_id for published in events.published] == ["c2"]
     assert [owed.conversion_id for owed in stored.owed()] == ["c1"]
+
+
+def test_without_the_queue_in_which_events_wait_others_of_their_name_pass(stored):
+    """A conversion that failed a moment ago must not hold up the videos that came after it."""
+
+    class NoWaitQueue(FakeEvents):
+        def publish(self, event):
+            if event.not_before is not None:
+                raise NotPublished("No queue takes it.")
+            super().publish(event)
+
+    waiting = msgspec.structs.replace(event(conversion_id="c1"), not_before=NOW + timedelta(minutes=1))
+    stored.conversions.add(conversion("c1"), [waiting])
+    later = NOW + timedelta(seconds=1)
+    stored.conversions.add(conversion("c2", updated_at=later), [event(conversion_id="c2")])
+    events = NoWaitQueue()
+
+    assert publish_owed(stored.owed(), events, stored.outbox, LOGGER) == 1
+    assert [published.conversion_id for published in events.published] == ["c2"]
+    assert stored.owed() == [waiting]

@@ -17,12 +17,17 @@ import psycopg
 import pytest
 from pymongo import MongoClient
 
+from functions.shared.events import EventName
+from functions.shared.rabbit import connect_rabbit
+from functions.shared.rabbit_events import NOTIFICATION_QUEUE, RabbitEvents
 from infra.local import server
 from infra.local.mongodb import MongoDB
 from infra.local.postgres import Postgres
 from infra.local.processes import Interrupted, LeashedProcess, ServerFailed, Stopping, free_port
 from infra.local.rabbitmq import RabbitMQ
 from infra.local.servers import LocalServers, running_servers
+from infra.rabbitmq.topology import declare
+from tests.conversions import event
 from tests.e2e.left_behind import processes_of, wait_until_none
 
 # These tests are about our own servers, whatever the environment names.
@@ -91,6 +96,30 @@ def test_postgresql_starts_though_the_pid_that_a_killed_one_left_is_that_of_anot
         finally:
             postgres.stop()
             other.kill()
+
+
+def test_queues_that_were_made_just_before_a_death_take_messages_again(tmp_path):
+    """RabbitMQ then knows of them, but not of their data: nothing would ever be published again."""
+    rabbitmq = RabbitMQ(tmp_path)
+    rabbitmq.start(Stopping())
+    try:
+        declare(rabbitmq.url)
+        with connect_rabbit(rabbitmq.url, timeout_s=10) as connection:
+            connection.channel().queue_delete(NOTIFICATION_QUEUE)
+        declare(rabbitmq.url)
+        assert rabbitmq.process
+        os.kill(rabbitmq.process.pid, signal.SIGKILL)
+        rabbitmq.process.kill()
+
+        rabbitmq.start_again(Stopping())
+        declare(rabbitmq.url)
+
+        events = RabbitEvents(rabbitmq.url)
+        for name in EventName:
+            events.publish(event(name))
+        events.close()
+    finally:
+        rabbitmq.stop()
 
 
 def test_a_start_that_is_given_up_leaves_nothing(tmp_path):

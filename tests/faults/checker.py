@@ -53,7 +53,7 @@ class Verdict:
     lost: list[str] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
     duplicated: list[str] = field(default_factory=list)
-    # At an end of which nobody was told, nor will be.
+    # At an end of which nobody was told: nor will be, or not in the time that there was.
     untold: list[str] = field(default_factory=list)
     # Letters that came again with the same Message-ID: their sender died between sending and noting it.
     repeated_letters: int = 0
@@ -112,8 +112,11 @@ class Checker:
     def wait(self, accepted: Collection[str], *, within_s: float = 60) -> Verdict:
         """Return what became of them as soon as all are at an end and everybody was told, or of what is not by then."""
         with contextlib.suppress(AssertionError):
-            until(lambda: self._is_quiet(accepted), within_s=within_s)
-        return self.look(accepted)
+            until(lambda: not self._unfinished(accepted), within_s=within_s)
+        verdict = self.look(accepted)
+        for conversion_id in self._unfinished(accepted) - {*verdict.lost, *verdict.stuck, *verdict.untold}:
+            _note(verdict, verdict.untold, conversion_id, f"something is owed still, after {within_s} s")
+        return verdict
 
     def under_way(self) -> int:
         """Return how many conversions are not at an end."""
@@ -123,14 +126,15 @@ class Checker:
         """Return of how many ends nobody was told yet."""
         return self._conversions.count_documents({"untold": {"$exists": True}})
 
-    def _is_quiet(self, accepted: Collection[str]) -> bool:
-        ended = {
+    def _unfinished(self, accepted: Collection[str]) -> set[str]:
+        """Return those that are at no end, or at one that somebody is still to be told of."""
+        finished = {
             "_id": {"$in": list(accepted)},
             "state": {"$in": list(ENDS)},
             "untold": {"$exists": False},
             "pending_events": [],
         }
-        return self._conversions.count_documents(ended) == len(set(accepted))
+        return {*accepted} - {*self._conversions.distinct("_id", finished)}
 
     def _mp3s_of_same_videos(self) -> dict[tuple[str, str], dict[str, list[str]]]:
         """Return the ids of completed conversions by their MP3's digest, by their video's digest and quality."""

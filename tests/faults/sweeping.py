@@ -23,6 +23,10 @@ class Sweeper:
         self._settings = settings or {}
 
     def sweep(self) -> None:
-        """Sweep once, and return when it is done. Raises CalledProcessError if it failed."""
+        """Sweep once, and return when it is done. Raises CalledProcessError, with what was logged, if it failed."""
         environ = {**os.environ, **self._urls.to_environ(), **self._settings}
-        subprocess.run([sys.executable, "-c", _SWEEP], env=environ, check=True, timeout=60, capture_output=True)
+        done = subprocess.run([sys.executable, "-c", _SWEEP], env=environ, check=False, timeout=60, capture_output=True)
+        if done.returncode:
+            error = subprocess.CalledProcessError(done.returncode, "sweep")
+            error.add_note(done.stderr.decode(errors="replace"))
+            raise error

@@ -114,6 +114,19 @@ def test_what_is_planted_is_found(
     assert _lists(verdict)[found], verdict.reasons
 
 
+@pytest.mark.parametrize("owed", [{"untold": {"event": {}}}, {"pending_events": [{}]}], ids=["untold", "an event"])
+def test_who_waits_is_told_of_what_is_owed_still(
+    mongo: Database[Document], outbox: Path, accepted: Accepted, owed: Document
+):
+    """At one moment that is no fault, for somebody will see to it. For ever it is."""
+    told = {"notices": [{"event_id": "event-1"}]}
+    mongo.conversions.update_one({"_id": accepted.id}, {"$set": {**told, **owed}})
+    checker = Checker(mongo, outbox)
+
+    assert checker.look([accepted.id]).untold == []
+    assert checker.wait([accepted.id], within_s=0.1).untold == [accepted.id]
+
+
 def test_a_letter_that_came_again_is_counted_and_is_no_second_one(
     mongo: Database[Document], outbox: Path, accepted: Accepted
 ):

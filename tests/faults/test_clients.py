@@ -28,8 +28,8 @@ PATIENCE_S = 3.0
 CLIENTS = 10
 # How often somebody else asks for something, alone and beside them.
 REQUESTS = 60
-# A generous bound for a machine that does other things, too. One slow client that holds up the others costs seconds.
-MOST_SLOWER = 5
+# Generous bounds for a machine that does other things, too. One slow client that holds up the others costs seconds.
+MOST_SLOWER, LONGEST_S = 5, 0.25
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +137,7 @@ def test_who_sends_a_byte_a_second_is_sent_away_and_nobody_else_notices(
 
     kinds = {kind for kind, _ in clients}
     assert crowd.answers == {(kind, b"HTTP/1.1 408 Request Timeout"): CLIENTS for kind in kinds}
-    assert beside / alone < MOST_SLOWER
+    assert beside < max(MOST_SLOWER * alone, LONGEST_S)
     assert sha256(stored(database, uploaded)) == sha256(content)
     assert min(crowd.after_s) > PATIENCE_S - 1
     # What came of an upload stays.

@@ -244,8 +244,8 @@ def judge(answers: dict[Route, tuple[httpx.Response, float]], without: str | Non
         expected = 503 if without in needs.servers else needs.status
         if (answer.status_code, took_s < LONGEST_S) != (expected, True):
             wrong[route] = f"{answer.status_code} after {took_s:.1f} s in place of {expected}: {answer.text}"
-        elif expected == 503 and route[1] != "/readyz":
-            if route[0] != "HEAD" and problem(answer) != (503, "unavailable"):
+        elif expected == 503:
+            if route[0] != "HEAD" and route[1] != "/readyz" and problem(answer) != (503, "unavailable"):
                 wrong[route] = answer.text
             if not answer.headers.get("retry-after", "").isdecimal():
                 wrong[route] = f"no Retry-After: {answer.headers}"

@@ -94,6 +94,7 @@ def test_a_deploy_loses_nothing(
     verdict = checker.look_at_all(all_accepted)
     assert statuses == [0] * (2 * len(names))
     assert people.diary.surprises == []
+    assert people.accepted
     assert verdict.is_clean, verdict.reasons
     assert verdict.untold == []
     assert verdict.ends["failed"] == 0

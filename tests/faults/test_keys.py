@@ -95,7 +95,7 @@ class Crowd:
         kinds = [f"token {kid}" for kid in self.tokens] + [f"link {name}" for name in self.links]
 
         def all_asked() -> bool:
-            new = self.asked - before
+            new = self.asked.copy() - before
             return all(
                 any(new[url, kind, status] for status in (200, 404, 401, 403)) for url in self.urls for kind in kinds
             )

@@ -56,6 +56,16 @@ def is_lost(send: Callable[[], object]) -> bool:
     return False
 
 
+def send_and_lose(parts: Parts, content: bytes, death: Death) -> tuple[Tus, str]:
+    """Send all bytes of an upload to a gateway that dies of them. Return who sent them, and the path of the upload."""
+    gateway = parts.gateway(death)
+    tus = parts.new_person()
+    path = tus.create(len(content))
+    assert is_lost(lambda: tus.patch(path, 0, content))
+    gateway.wait_until_killed()
+    return tus, path
+
+
 def owing(parts: Parts, video: Path) -> Event:
     """Accept a video as the conversion c1 and return its event, which nobody has published."""
     stored = GridFSFiles(parts.database, "videos").put("c1", [video.read_bytes()])
@@ -123,11 +133,7 @@ def test_a_form_that_died_before_it_was_accepted_can_be_sent_again(
 def test_an_upload_that_died_before_it_was_accepted_goes_on(parts: Parts, video: Path, observed: Observed) -> None:
     """The client asks for the offset and sends the last bytes again, as after any broken connection."""
     content = video.read_bytes()
-    gateway = parts.gateway(BYTES_STORED)
-    tus = parts.new_person()
-    path = tus.create(len(content))
-    assert is_lost(lambda: tus.patch(path, 0, content))
-    gateway.wait_until_killed()
+    tus, path = send_and_lose(parts, content, BYTES_STORED)
     assert parts.files("videos") == [upload_id(path)]
     assert parts.database.conversions.count_documents({}) == 0
 
@@ -146,12 +152,7 @@ def test_an_upload_that_died_before_it_was_accepted_goes_on(parts: Parts, video:
 @pytest.mark.row(7)
 def test_an_upload_that_died_and_is_given_up_leaves_nothing(parts: Parts, video: Path, observed: Observed) -> None:
     """It was never accepted, so nothing may come of it; and disks are not for what nobody can reach."""
-    content = video.read_bytes()
-    gateway = parts.gateway(BYTES_STORED)
-    tus = parts.new_person()
-    path = tus.create(len(content))
-    assert is_lost(lambda: tus.patch(path, 0, content))
-    gateway.wait_until_killed()
+    _, path = send_and_lose(parts, video.read_bytes(), BYTES_STORED)
 
     parts.sweep()
     before = parts.files("videos")
@@ -190,11 +191,7 @@ def test_a_form_that_died_when_it_was_accepted_is_converted(parts: Parts, video:
 def test_an_upload_that_died_when_it_was_accepted_is_converted(parts: Parts, video: Path, observed: Observed) -> None:
     """The client finds it complete, and has no reason to send anything."""
     content = video.read_bytes()
-    gateway = parts.gateway(ACCEPTED)
-    tus = parts.new_person()
-    path = tus.create(len(content))
-    assert is_lost(lambda: tus.patch(path, 0, content))
-    gateway.wait_until_killed()
+    tus, path = send_and_lose(parts, content, ACCEPTED)
 
     parts.gateway()
     offset = tus.offset(path)

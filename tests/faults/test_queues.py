@@ -180,11 +180,13 @@ def alarm(rabbitmqctl: Callable[[str], None], stack: RunningStack) -> Iterator[C
         until(lambda: takes_messages(stack.urls.amqp))
         over = True
 
-    rabbitmqctl(WATERMARKS.format(memory="1", disk="1000000GB"))
-    until(lambda: not takes_messages(stack.urls.amqp))
-    yield end
-    if not over:
-        end()
+    try:
+        rabbitmqctl(WATERMARKS.format(memory="1", disk="1000000GB"))
+        until(lambda: not takes_messages(stack.urls.amqp))
+        yield end
+    finally:
+        if not over:
+            end()
 
 
 def takes_messages(amqp_url: str) -> bool:

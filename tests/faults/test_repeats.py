@@ -47,7 +47,7 @@ def test_a_worker_that_wakes_up_late_changes_nothing(
     assert workers.mp3s(conversion_id) == [f"{conversion_id}-{before['fence']}"]
     other.go_on()
     verdict = workers.checker.wait([conversion_id])
-    assert verdict.is_clean, verdict
+    assert verdict.is_clean, verdict.reasons
     document = workers.document(conversion_id)
     assert (document["state"], document["attempts"], document["fence"]) == ("completed", 2, before["fence"])
     assert workers.mp3s(conversion_id) == [document["mp3_file_id"]] == [f"{conversion_id}-{before['fence']}"]
@@ -136,7 +136,7 @@ def test_a_conversion_that_fails_always_is_ended_by_our_own_count(
     until(has_failed, within_s=120)
 
     verdict = checker.wait([conversion_id])
-    assert verdict.is_clean, verdict
+    assert verdict.is_clean, verdict.reasons
     failed = tus.person.conversion(conversion_id)
     assert failed.error
     document = database.conversions.find_one({"_id": conversion_id})

@@ -31,7 +31,7 @@ LEASE_S = 3
 # What was lost with a queue is announced again after so long.
 SETTINGS = {"LEASE_S": str(LEASE_S), "REANNOUNCE_S": "10", "RETRY_PAUSE_S": "1"}
 _ENDED_WITHIN_S = 180.0
-# A letter whose sender has died waits for two minutes, and those behind it with it. A short soak does not wait so long.
+# A letter whose sender has died waits for two minutes, and then for sweep. A short soak does not wait so long.
 _TOLD_WITHIN_S = max(30.0, SOAK_S / 3)
 
 

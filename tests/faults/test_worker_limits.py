@@ -44,7 +44,7 @@ def test_an_ffmpeg_that_stands_still_is_given_up(workers: Workers, media: Media,
 
     until(lambda: not of_group(ffmpeg.pid))
     verdict = workers.checker.wait([conversion_id])
-    assert verdict.is_clean, verdict
+    assert verdict.is_clean, verdict.reasons
     document = workers.document(conversion_id)
     assert (document["state"], document["attempts"]) == ("completed", 2)
     assert workers.mp3s(conversion_id) == [document["mp3_file_id"]]
@@ -64,7 +64,7 @@ def test_a_conversion_that_always_lacks_memory_fails_and_says_so(
     conversion_id = workers.add(media.video("mp4 moov last"))
 
     verdict = workers.checker.wait([conversion_id])
-    assert verdict.is_clean, verdict
+    assert verdict.is_clean, verdict.reasons
     document = workers.document(conversion_id)
     error = document["error"]["type"]
     assert (document["state"], error, document["attempts"]) == ("failed", "resource-limit", 3)
@@ -91,7 +91,7 @@ def test_an_mp3_that_finds_no_room_is_made_when_there_is_some(
     ffmpeg.resume()
 
     verdict = checker.wait([conversion_id])
-    assert verdict.is_clean, verdict
+    assert verdict.is_clean, verdict.reasons
     done = tus.person.conversion(conversion_id)
     assert (done.state, done.attempts) == ("completed", 2)
     assert temporary_files(stack.pids["triggers"]) == []
@@ -138,7 +138,7 @@ def test_a_video_that_finds_no_room_is_converted_when_there_is_some(
         assert left == []
 
     verdict = checker.wait([conversion_id])
-    assert verdict.is_clean, verdict
+    assert verdict.is_clean, verdict.reasons
     done = tus.person.conversion(conversion_id)
     reasons = failed_attempts(stack, conversion_id)
     assert done.state == "completed"

@@ -11,10 +11,12 @@ import anyio.to_thread
 import pytest
 
 from functions.shared.files import CHUNK_BYTES
+from functions.shared.metrics import REQUESTS
 from functions.shared.problems import Unavailable
 from infra.gateway.exchange import BrokenOff
 from infra.gateway.stored_files import StoredFiles, StoredRange
 from tests.fakes.gateway import MP3, TOKEN, FakeFunctions, assert_problem, make_gateway, send
+from tests.fakes.metrics import FakeMetrics
 from tests.fakes.shared import FakeFiles
 
 
@@ -152,14 +154,15 @@ class Failing(FakeFiles):
 
 @pytest.mark.parametrize("damage", ["short", "changed", "unavailable"])
 def test_a_file_that_fails_on_the_way_is_broken_off(files: FakeFiles, damage: str):
-    """Fewer bytes come than were announced, so nobody takes a damaged one for whole."""
+    """Fewer bytes come than were announced, so nobody takes a damaged one for whole. It is counted as no success."""
     if damage == "short":
         files.contents["f"] = CONTENT[:-1]
     elif damage == "changed":
         files.contents["f"] = CONTENT[:-1] + b"!"
     else:
         files = Failing()
-    gateway = make_gateway(FakeFunctions(stored_answer(0, len(CONTENT))), files=files)
+    metrics = FakeMetrics()
+    gateway = make_gateway(FakeFunctions(stored_answer(0, len(CONTENT))), files=files, metrics=metrics)
     sent = bytearray()
 
     async def watch(scope: Any, receive: Any, send_on: Any) -> None:
@@ -172,3 +175,4 @@ def test_a_file_that_fails_on_the_way_is_broken_off(files: FakeFiles, damage: st
     with pytest.raises(BrokenOff):
         send(watch, "GET", MP3, headers=TOKEN)
     assert len(sent) < len(CONTENT)
+    assert metrics.value(REQUESTS, route="/v1/conversions/{conversion_id}/mp3", method="GET", status="5xx") == 1

@@ -46,6 +46,7 @@ def test_readyz_tells_by_its_status_whether_all_is_well(method: str, check: Chec
 
     assert answer["statusCode"] == status
     assert answer["headers"]["Cache-Control"] == "no-store"
+    assert ("Retry-After" in answer["headers"]) is (status == 503)
 
 
 def test_readyz_says_plainly_what_is_down():

@@ -143,6 +143,16 @@ def test_what_api_gateway_answers_by_itself_is_one_of_our_problems(kind: str):
     assert code != "too-large" or str(MAX_BODY_BYTES) in problem["detail"]
 
 
+@pytest.mark.parametrize(
+    "kind", ["AUTHORIZER_FAILURE", "AUTHORIZER_CONFIGURATION_ERROR", "INTEGRATION_FAILURE", "INTEGRATION_TIMEOUT"]
+)
+def test_a_function_that_api_gateway_does_not_reach_is_unavailable(kind: str):
+    """Clients send again what got a 503, and give up at a 500."""
+    answers = DOCUMENT["Resources"]["Api"]["Properties"]["GatewayResponses"]
+
+    assert answers[kind]["StatusCode"] == 503
+
+
 # Reading
 
 

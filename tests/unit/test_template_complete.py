@@ -237,6 +237,14 @@ def test_an_alarm_on_a_metric_of_ours_watches_one_that_there_is():
     assert (variables["METRICS"], variables["STAGE"]) == (Sink.EMF.value, {"Ref": "Stage"})
 
 
+def test_a_video_that_waits_on_raises_one_alarm():
+    """When sweep announces it again, its wait begins anew, and is below the threshold for some minutes."""
+    alarm = PLAIN["VideosWait"]["Properties"]
+
+    assert alarm["DatapointsToAlarm"] == 1
+    assert alarm["Threshold"] <= (alarm["EvaluationPeriods"] - 1) * alarm["Period"]
+
+
 def test_every_alarm_says_what_it_is_and_reaches_somebody():
     """At night a name alone is little."""
     alarms = of_kind("AWS::CloudWatch::Alarm")
