@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -49,34 +49,28 @@ class PrometheusMetrics:
 
     def count(self, metric: Counter, by: float = 1, /, **labels: str) -> None:
         """See Metrics."""
-        try:
-            self._of(metric, labels).inc(by)
-        except Exception:  # noqa: BLE001  # a request is worth more than its count
-            _lost(metric)
+        self._note(metric, labels, lambda series: series.inc(by))
 
     def observe(self, metric: Histogram, value: float, /, **labels: str) -> None:
         """See Metrics."""
-        try:
-            self._of(metric, labels).observe(value)
-        except Exception:  # noqa: BLE001  # a request is worth more than its count
-            _lost(metric)
+        self._note(metric, labels, lambda series: series.observe(value))
 
     def set(self, metric: Gauge, value: float, /, **labels: str) -> None:
         """See Metrics."""
-        try:
-            self._of(metric, labels).set(value)
-        except Exception:  # noqa: BLE001  # a request is worth more than its count
-            _lost(metric)
+        self._note(metric, labels, lambda series: series.set(value))
 
     def add(self, metric: Gauge, by: float, /, **labels: str) -> None:
         """See Metrics."""
-        try:
-            self._of(metric, labels).inc(by)
-        except Exception:  # noqa: BLE001  # a request is worth more than its count
-            _lost(metric)
+        self._note(metric, labels, lambda series: series.inc(by))
 
     def flush(self) -> None:
         """See Metrics."""
+
+    def _note(self, metric: Metric, labels: Mapping[str, str], note: Callable[[Any], None]) -> None:
+        try:
+            note(self._of(metric, labels))
+        except Exception:  # noqa: BLE001  # a request is worth more than its count
+            _lost(metric)
 
     def _of(self, metric: Metric, labels: Mapping[str, str]) -> Any:
         key = (metric, tuple([labels[name] for name in metric.labels]))
