@@ -12,12 +12,13 @@ import imageio_ffmpeg
 from rich.console import Console
 
 from functions.shared.clock import utc_now
-from functions.shared.conversions import Conversion, Options, Owner, State, Video
+from functions.shared.conversions import Conversion, Owner, State, Video
 from functions.shared.events import Event, EventName, publish_owed
 from functions.shared.files import CHUNK_BYTES, GridFSFiles, StoredFile
 from functions.shared.logs import get_logger
 from functions.shared.mongo import connect_mongo
 from functions.shared.mongo_conversions import MongoConversions, MongoOutbox
+from functions.shared.options import Options
 from functions.shared.rabbit_events import RabbitEvents
 from infra.local.stack import RunningStack
 from video2mp3 import Client

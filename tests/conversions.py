@@ -5,8 +5,9 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from functions.shared.conversions import Conversion, Options, Owner, State, Video
+from functions.shared.conversions import Conversion, Owner, State, Video
 from functions.shared.events import Event, EventName
+from functions.shared.options import Options
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 OWNER = Owner(id="owner-1", email="ann@example.com")

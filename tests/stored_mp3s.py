@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from pymongo.database import Database
 
 from functions.shared.clock import utc_now
-from functions.shared.conversions import Conversion, Mp3, Options, Owner, State, Video
+from functions.shared.conversions import Conversion, Mp3, Owner, State, Video
 from functions.shared.files import GridFSFiles
 from functions.shared.mongo import Document
 from functions.shared.mongo_conversions import MongoConversions
+from functions.shared.options import Options
 
 
 def store_mp3(database: Database[Document], owner: Owner, parts: Iterable[bytes], filename: str = "movie.mp4") -> str:

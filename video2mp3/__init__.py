@@ -8,7 +8,7 @@ with Client("http://127.0.0.1:8080") as client:
 
 from video2mp3.client import Client
 from video2mp3.errors import ApiError, ClientError, FieldError, TookTooLong, Unreachable
-from video2mp3.models import Conversion, Failure, Link, Mp3, Quality, State, User, Video
+from video2mp3.models import Conversion, Failure, Link, Mp3, Note, Options, Quality, Source, State, Track, User, Video
 
 __all__ = [
     "ApiError",
@@ -19,9 +19,13 @@ __all__ = [
     "FieldError",
     "Link",
     "Mp3",
+    "Note",
+    "Options",
     "Quality",
+    "Source",
     "State",
     "TookTooLong",
+    "Track",
     "Unreachable",
     "User",
     "Video",

@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self, Unpack
 from urllib.parse import quote
 
 import httpx
 
 from video2mp3.errors import ApiError, TookTooLong, Unreachable
-from video2mp3.models import Conversion, Link, Quality, State, Tokens, User
+from video2mp3.models import Conversion, Link, Options, State, Tokens, User
 from video2mp3.resumable import SLICE_BYTES, new_key, patiently, send_file
 
 OnBytes = Callable[[int, int], None]
@@ -68,17 +68,20 @@ class Client:
         """Return who is logged in."""
         return User.from_json(self._json("GET", "/v1/auth/me"))
 
-    def upload(self, path: Path, *, quality: Quality | str = Quality.V2, on_bytes: OnBytes | None = None) -> Conversion:
-        """Send a video and return its conversion, which is queued.
+    def upload(self, path: Path, *, on_bytes: OnBytes | None = None, **options: Unpack[Options]) -> Conversion:
+        """Send a video and return its conversion, which is queued. See Options for what can be chosen.
 
         The file is sent as it is read, so its size does not matter to memory. After a broken connection, or while the
         service is away for a moment, it is sent again; a large one goes in slices, and goes on where it was. It becomes
         one conversion, however often that happens. `on_bytes` is told how many bytes were sent, and of how many.
+
+        An option with a wrong value raises ApiError, whose `errors` say what is allowed.
         """
+        chosen = _as_text(options)
         size = path.stat().st_size
         with path.open("rb") as file:
             if size > SLICE_BYTES:
-                about = {"filename": path.name, "quality": str(quality)}
+                about = {"filename": path.name, **chosen}
                 tell = on_bytes or (lambda _sent, _size: None)
                 conversion_id = send_file(file, size, about, self._send, lambda sent: tell(sent, size))
                 # It is accepted: who only fails to hear what became of it must not think that it failed.
@@ -88,7 +91,7 @@ class Client:
             def post() -> httpx.Response:
                 file.seek(0)
                 video = (path.name, _CountedFile(file, size, on_bytes), "application/octet-stream")
-                form = {"data": {"quality": str(quality)}, "files": {"video": video}}
+                form = {"data": chosen, "files": {"video": video}}
                 return self._send("POST", "/v1/conversions", headers=headers, **form)
 
             return Conversion.from_json(self._read_json(patiently(post)))
@@ -232,6 +235,14 @@ class _CountedFile:
 
     def tell(self) -> int:
         return self._file.tell()
+
+
+def _as_text(options: Options) -> dict[str, str]:
+    """Return options as forms and tus metadata have them. Raises TypeError for one that does not exist."""
+    if unknown := options.keys() - Options.__annotations__.keys():
+        raise TypeError(f"upload() has no option {', '.join(sorted(unknown))}")
+    # str() writes a small float with an exponent, which the service does not read.
+    return {name: f"{value:f}" if isinstance(value, float) else str(value) for name, value in options.items()}
 
 
 def _path(conversion_id: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import NamedTuple, Protocol
 
-from functions.shared.conversions import Conversion, Failure, Mp3, Video
+from functions.shared.conversions import Conversion, Failure, Mp3, Note, Video
 from functions.shared.events import Event
 
 # For so long a conversion is kept after its end, unless RETENTION_DAYS says otherwise.
@@ -58,10 +58,11 @@ class Claims(Protocol):
     def renew(self, claim: Claim, progress: float) -> None:
         """Begin the lease anew and note the progress, from 0 to 1. Raises ClaimLost."""
 
-    def complete(self, claim: Claim, mp3: Mp3, video: Video, completed: Event) -> None:
+    def complete(self, claim: Claim, mp3: Mp3, video: Video, warnings: Sequence[Note], completed: Event) -> None:
         """Commit the MP3 stored under the claim's file id, and the event: owed, and not told.
 
-        `video` is what is known of the video now that it was read. Raises ClaimLost.
+        `video` is what is known of the video now that it was read, and `warnings` are what its owner should know about
+        the MP3. Raises ClaimLost.
         """
 
     def fail(self, claim: Claim, failure: Failure, failed: Event, *, counts: bool = True) -> None:

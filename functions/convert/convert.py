@@ -17,7 +17,7 @@ from functions.convert.heartbeat import Deadline, Heartbeat
 from functions.convert.pauses import Pauses
 from functions.convert.video import StoredVideo
 from functions.shared.clock import Clock
-from functions.shared.conversions import Failure, Mp3, Video
+from functions.shared.conversions import Failure, Mp3, Note, Source, Video
 from functions.shared.events import Event, EventName, Events, Outbox, publish_owed
 from functions.shared.files import CHUNK_BYTES, FileDamaged, FileMissing, Files
 from functions.shared.metrics import CONVERSION_WAIT_SECONDS, NO_METRICS, Metrics
@@ -83,7 +83,7 @@ def convert(uploaded: Event, deps: Deps, deadline: Deadline) -> None:
 def _attempt(claim: Claim, deps: Deps, heartbeat: Heartbeat) -> list[Event]:
     """Make the attempt, commit how it ended, and return the events now owed."""
     try:
-        mp3, video = _make_mp3(claim, deps, heartbeat)
+        mp3, video, notes = _make_mp3(claim, deps, heartbeat)
     except ConversionFailed as error:
         return _fail(claim, deps, error.failure)
     except AttemptFailed as error:
@@ -97,8 +97,9 @@ def _attempt(claim: Claim, deps: Deps, heartbeat: Heartbeat) -> list[Event]:
         deps.logger.exception("unforeseen error")
         return _try_again_or_fail(claim, deps, AttemptFailed(repr(error)))
     completed = _event(EventName.CONVERSION_COMPLETED, claim, deps)
-    deps.claims.complete(claim, mp3, video, completed)
-    deps.logger.info("completed", extra={"mp3_bytes": mp3.bytes, "duration_s": round(mp3.duration_s, 2)})
+    deps.claims.complete(claim, mp3, video, notes, completed)
+    facts = {"mp3_bytes": mp3.bytes, "duration_s": round(mp3.duration_s, 2), "method": mp3.method}
+    deps.logger.info("completed", extra={**facts, "warnings": [note.code for note in notes]})
     return [completed]
 
 
@@ -120,8 +121,8 @@ def _fail(claim: Claim, deps: Deps, failure: Failure) -> list[Event]:
     return [failed]
 
 
-def _make_mp3(claim: Claim, deps: Deps, heartbeat: Heartbeat) -> tuple[Mp3, Video]:
-    """Store the MP3 under the claim's file id. Returns what it is, and what is known of the video now."""
+def _make_mp3(claim: Claim, deps: Deps, heartbeat: Heartbeat) -> tuple[Mp3, Video, tuple[Note, ...]]:
+    """Store the MP3 under the claim's file id. Returns what it is, what is known of the video now, and warnings."""
     conversion = claim.conversion
     for earlier in range(1, claim.fence):
         deps.mp3s.delete(mp3_file_id(conversion.id, earlier))
@@ -132,7 +133,7 @@ def _make_mp3(claim: Claim, deps: Deps, heartbeat: Heartbeat) -> tuple[Mp3, Vide
     with tempfile.TemporaryFile() as frames:
         encoded = _encode(video, frames, claim, deps, heartbeat)
         stored = deps.mp3s.put(claim.mp3_file_id, _beating(_whole_mp3(encoded, frames), heartbeat))
-    facts = encoded.facts
+    facts, track = encoded.facts, encoded.choice.tracks[0]
     mp3 = Mp3(
         bytes=stored.bytes,
         sha256=stored.sha256,
@@ -140,15 +141,27 @@ def _make_mp3(claim: Claim, deps: Deps, heartbeat: Heartbeat) -> tuple[Mp3, Vide
         bit_rate_bps=facts.bit_rate_bps,
         sample_rate_hz=facts.sample_rate_hz,
         channels=facts.channels,
+        method=encoded.method,
+        track=encoded.choice.number,
+        loudness_lufs=encoded.loudness.lufs,
+        true_peak_dbtp=encoded.loudness.peak_db,
+        chapters=encoded.chapters,
+        cover=encoded.has_cover,
+        source=Source(track.codec, track.channels, track.sample_rate_hz, track.language),
     )
-    duration_s = round(encoded.video_duration_s, 3)
-    return mp3, msgspec.structs.replace(conversion.video, sha256=video.sha256, duration_s=duration_s)
+    video_now = msgspec.structs.replace(
+        conversion.video,
+        sha256=video.sha256,
+        duration_s=round(encoded.video_duration_s, 3),
+        tracks=encoded.tracks,
+    )
+    return mp3, video_now, encoded.notes
 
 
 def _encode(video: StoredVideo, frames: BinaryIO, claim: Claim, deps: Deps, heartbeat: Heartbeat) -> Encoded:
     try:
         return deps.encoder.encode(
-            video, frames, claim.conversion.options.quality, lambda done: heartbeat.beat(_ENCODED * done)
+            video, frames, claim.conversion.options, lambda done: heartbeat.beat(_ENCODED * done)
         )
     except (FileMissing, FileDamaged) as error:
         # Whoever deleted the conversion meanwhile took its video, too: then this raises ClaimLost.

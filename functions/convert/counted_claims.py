@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from functions.convert.claims import Claim, ClaimLost, Claims
-from functions.shared.conversions import Failure, Mp3, Video
+from functions.shared.conversions import Failure, Mp3, Note, Video
 from functions.shared.events import Event
 from functions.shared.metrics import (
     ATTEMPTS_RELEASED,
@@ -41,10 +41,10 @@ class CountedClaims:
         with self._counting_lost():
             self._claims.renew(claim, progress)
 
-    def complete(self, claim: Claim, mp3: Mp3, video: Video, completed: Event) -> None:
+    def complete(self, claim: Claim, mp3: Mp3, video: Video, warnings: Sequence[Note], completed: Event) -> None:
         """See Claims."""
         with self._counting_lost():
-            self._claims.complete(claim, mp3, video, completed)
+            self._claims.complete(claim, mp3, video, warnings, completed)
         took_s = self._monotonic() - self._local.begun
         self._metrics.count(CONVERSIONS_COMPLETED)
         self._metrics.observe(CONVERSION_ATTEMPTS, claim.attempt)

@@ -1,63 +1,56 @@
-"""From a video file to an MP3 file that is proved to be whole."""
+"""From a video to an MP3 that is proved to be its sound, and all of it."""
 
-import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO, NamedTuple, Protocol
 
-from functions.convert.containers import has_encrypted_sound, is_cut_off
-from functions.convert.failures import (
-    AttemptFailed,
-    ConversionFailed,
-    CorruptMedia,
-    DurationExceeded,
-    EmptyFile,
-    EncryptedMedia,
-    InvalidMedia,
-    NoAudioTrack,
-    TooManyStreams,
-    TruncatedMedia,
-    UnsupportedMedia,
-)
+from functions.convert.extras import make_extras
+from functions.convert.failures import AttemptFailed, EmptyFile, TruncatedMedia, UnsupportedMedia
 from functions.convert.feed import Feed
-from functions.convert.ffmpeg import Finished, run_ffmpeg
-from functions.convert.media import DECODERS, DEMUXERS, MAX_STREAMS, Soundtrack, read_description
-from functions.convert.mp3 import BrokenMp3, Mp3Facts, make_tag, read_mp3
+from functions.convert.lame import Loudness
+from functions.convert.look import look
+from functions.convert.making import Maker
+from functions.convert.media.boxes import all_boxes
+from functions.convert.media.container import read_container
+from functions.convert.media.findings import Container
+from functions.convert.media.riff import repaired_wav_header
+from functions.convert.media.tracks import Choice
+from functions.convert.mp3_frames import Mp3Facts
+from functions.convert.reading import Limits, Reading, Unproved
 from functions.convert.streaming import as_stream
 from functions.convert.video import Video
 from functions.shared import sniffing
-from functions.shared.conversions import Quality
+from functions.shared.conversions import Method, Note, Track
+from functions.shared.options import Damaged, Options
 
 Progress = Callable[[float], None]
-# Makes what ffmpeg reads the video from, at its beginning.
-Source = Callable[[], BinaryIO | Feed]
 
-# An encoder may round the end, and containers round their durations; a cut is larger.
-_WHOLE = 0.98
-_SLACK_S = 0.1
-_MP3_MAX_HZ = 48_000
-# Nobody hears anything shorter.
-_AUDIBLE_S = 0.01
-# What the log says when ffmpeg would have gone back in its input, and could not.
-_WENT_BACK = ("Error during demuxing", "Seek to desired resync point failed")
 # How much of the progress is fetching a video that cannot be streamed.
 _FETCHED = 0.05
+_HEAD_BYTES = 64 * 1024
 
 
 class Encoded(NamedTuple):
-    """A whole MP3: the ID3 tag that belongs before its frames, and what its frames say."""
+    """A whole MP3, and what there is to say of it. `tag` is the ID3 tag that belongs before its frames."""
 
     tag: bytes
     facts: Mp3Facts
+    loudness: Loudness
+    method: Method
     video_duration_s: float
+    tracks: tuple[Track, ...]
+    choice: Choice
+    chapters: int
+    has_cover: bool
+    notes: tuple[Note, ...]
 
 
 class Encoder(Protocol):
     """Makes MP3s."""
 
-    def encode(self, video: Video, mp3: BinaryIO, quality: Quality, on_progress: Progress) -> Encoded:
-        """Write the first soundtrack of `video` to `mp3`, an empty file with a descriptor, without tags.
+    def encode(self, video: Video, mp3: BinaryIO, options: Options, on_progress: Progress) -> Encoded:
+        """Write the sound of `video` that `options` ask for to `mp3`, an empty file with a descriptor, without tags.
 
         When this returns, `video` was read to its end. `on_progress` is called several times a second with a number
         from 0 to 1. What it raises, or `video` does, ends the encoding.
@@ -68,26 +61,17 @@ class Encoder(Protocol):
         """
 
 
-class _Unproved(Exception):
-    """Raised when ffmpeg ended by itself, but not with an MP3 of the whole sound."""
-
-    def __init__(self, finished: Finished) -> None:
-        super().__init__(finished.exit_code)
-        self.finished = finished
-
-
 class FfmpegEncoder:
     """The bundled ffmpeg with LAME. Implements Encoder.
 
-    A video longer than `max_duration_s` is refused, also one whose header lies about it. An ffmpeg that
-    does not get on for `stall_s` is killed.
+    A video longer than `max_duration_s` is refused, even one whose header lies about it. An ffmpeg that makes no
+    progress for `stall_s` is killed.
     """
 
     def __init__(self, *, max_duration_s: float, stall_s: float = 60) -> None:
-        self._max_duration_s = max_duration_s
-        self._stall_s = stall_s
+        self._limits = Limits(max_duration_s, stall_s)
 
-    def encode(self, video: Video, mp3: BinaryIO, quality: Quality, on_progress: Progress) -> Encoded:
+    def encode(self, video: Video, mp3: BinaryIO, options: Options, on_progress: Progress) -> Encoded:
         """See Encoder. A video that can be streamed needs no room on the disk."""
         if not video.size:
             raise EmptyFile
@@ -97,114 +81,74 @@ class FfmpegEncoder:
             raise UnsupportedMedia(refusal.detail) from refusal
         if stream := as_stream(video):
             try:
-                return self._encode(lambda: Feed(stream()), mp3, quality, on_progress)
-            except _Unproved:
+                return self._encode_streamed(video, stream, mp3, options, on_progress)
+            except Unproved:
                 # Either ffmpeg must seek in it, or something is wrong with it. The file will tell.
-                mp3.seek(0)
-                mp3.truncate()
+                pass
         with tempfile.TemporaryFile() as file:  # it has no name: whatever ends this process, nothing stays on the disk
-            size = _fetch(video, file, lambda done: on_progress(_FETCHED * done))
-            if is_cut_off(file, size):
-                raise TruncatedMedia
-            try:
-                return self._encode(
-                    lambda: file, mp3, quality, lambda done: on_progress(_FETCHED + (1 - _FETCHED) * done)
-                )
-            except _Unproved as unproved:
-                raise _reason(unproved.finished, file, size) from None
+            _fetch(video, file, lambda done: on_progress(_FETCHED * done))
+            container = read_container(_reader(file), video.size)
+            size = _repair(container, file, video.size)
 
-    def _encode(self, source: Source, mp3: BinaryIO, quality: Quality, on_progress: Progress) -> Encoded:
-        soundtrack = self._probe(source(), lambda: on_progress(0.0))
-        declared_s = soundtrack.duration_s
-        if declared_s is not None and declared_s > self._max_duration_s:
-            raise DurationExceeded(self._max_duration_s)
+            def on_rest(done: float) -> None:
+                on_progress(_FETCHED + (1 - _FETCHED) * done)
 
-        def on_tick(out_time_s: float) -> None:
-            if out_time_s > self._max_duration_s:
-                raise DurationExceeded(self._max_duration_s)
-            on_progress(min(out_time_s / declared_s, 1.0) if declared_s else 0.0)
+            reading = Reading(lambda: file, container, size, on_rest, self._limits)
+            return _encode(reading, mp3, options)
 
-        video = source()
-        finished = run_ffmpeg(
-            [*_input(), *_output(soundtrack, quality, mp3.fileno())],
-            video,
-            mp3=mp3,
-            on_tick=on_tick,
-            stall_s=self._stall_s,
-        )
-        if finished.exit_code != 0 or not finished.complete:
-            raise _Unproved(finished)
-        if isinstance(video, Feed):
-            facts = self._prove_streamed(mp3, finished, declared_s)
-            for _ in video.rest:
-                on_progress(1.0)
-        else:
-            facts = self._prove(mp3, finished)
-            if _falls_short(finished.out_time_s, declared_s) and self._ends_early(video, declared_s, on_progress):
-                raise _Unproved(finished)
-        return Encoded(make_tag(soundtrack.metadata), facts, declared_s or finished.out_time_s)
+    def _encode_streamed(
+        self,
+        video: Video,
+        stream: Callable[[], Iterator[bytes]],
+        mp3: BinaryIO,
+        options: Options,
+        on_progress: Progress,
+    ) -> Encoded:
+        container = read_container(video.read, video.size)
+        feeds: list[Feed] = []
 
-    def _probe(self, video: BinaryIO | Feed, on_tick: Callable[[], None]) -> Soundtrack:
-        finished = run_ffmpeg(
-            [*_input(), "-map", "0:a:0?", "-c", "copy", "-t", "0", "-f", "ffmetadata", "pipe:1"],
-            video,
-            on_tick=lambda _: on_tick(),
-            stall_s=self._stall_s,
-            wants_output=True,
-        )
-        if finished.exit_code != 0:
-            raise _Unproved(finished)
-        if "max_streams" in finished.messages:  # Matroska's demuxer leaves out the tracks over the limit
-            raise TooManyStreams(MAX_STREAMS)
-        soundtrack = read_description(finished.log, finished.output.decode(errors="replace"))
-        if soundtrack is None:
-            raise NoAudioTrack
-        return soundtrack
+        def source() -> Feed:
+            feeds.append(Feed(stream()))
+            return feeds[-1]
 
-    def _prove(self, mp3: BinaryIO, finished: Finished) -> Mp3Facts:
-        if mp3.seek(0, 2) == 0:
-            raise NoAudioTrack
-        try:
-            facts = read_mp3(mp3)
-        except BrokenMp3 as error:
-            raise AttemptFailed(f"the MP3 is not whole: {error}") from error
-        if facts.duration_s < _AUDIBLE_S or finished.out_time_s == 0:
-            raise NoAudioTrack
-        return facts
-
-    def _prove_streamed(self, mp3: BinaryIO, finished: Finished, declared_s: float | None) -> Mp3Facts:
-        """Conclude from a pipe only that all is well.
-
-        To ffmpeg a place in the pipe that it cannot get at is the end, and the end is a success. What it cannot go
-        back to it leaves out, or takes it for silence.
-        """
-        if any(words in finished.messages for words in _WENT_BACK):
-            raise _Unproved(finished)
-        try:
-            facts = self._prove(mp3, finished)
-        except (NoAudioTrack, AttemptFailed):
-            raise _Unproved(finished) from None
-        if _falls_short(finished.out_time_s, declared_s) or _falls_short(facts.duration_s, finished.out_time_s):
-            raise _Unproved(finished)
-        return facts
-
-    def _ends_early(self, video: BinaryIO, declared_s: float | None, on_progress: Progress) -> bool:
-        """Say whether all tracks end before the container says, not the sound alone.
-
-        A soundtrack may rightly be shorter than the pictures. Nothing is decoded for this. (The muxer is
-        one that takes tracks whose size only a decoder would know.)
-        """
-        finished = run_ffmpeg(
-            [*_input(), "-map", "0", "-c", "copy", "-f", "framecrc", "-y", os.devnull],
-            video,
-            on_tick=lambda _: on_progress(1.0),
-            stall_s=self._stall_s,
-        )
-        return finished.exit_code != 0 or _falls_short(finished.out_time_s, declared_s)
+        reading = Reading(source, container, video.size, on_progress, self._limits)
+        encoded = _encode(reading, mp3, options)
+        # What ffmpeg did not read is read all the same: whoever converts a video also learns whether it is damaged.
+        for _ in feeds[reading.last_proof].rest:
+            on_progress(1.0)
+        return encoded
 
 
-def _fetch(video: Video, file: BinaryIO, on_progress: Progress) -> int:
-    """Write a video into a file, and return how many bytes it has."""
+def _encode(reading: Reading, mp3: BinaryIO, options: Options) -> Encoded:
+    container = reading.container
+    if container.missing_bytes and options.damaged is Damaged.REFUSE:
+        raise TruncatedMedia
+    description = look(reading)
+    made = Maker(reading, description, options, mp3).make()
+    extras = make_extras(reading, description, made, options)
+    return Encoded(
+        tag=extras.tag,
+        facts=made.facts,
+        loudness=made.loudness,
+        method=made.method,
+        video_duration_s=max(container.duration_s or 0.0, made.sound_s),
+        tracks=description.tracks,
+        choice=made.choice,
+        chapters=extras.chapters,
+        has_cover=extras.has_cover,
+        notes=(*_about_the_file(container), *made.notes, *extras.notes),
+    )
+
+
+def _about_the_file(container: Container) -> Iterator[Note]:
+    if container.is_unfinished:
+        yield Note("unfinished-recording", "The recording was not finished. It was converted as far as it goes.")
+    if container.missing_bytes:
+        yield Note("cut-off", "The file ends before its container says it should. What is there was converted.")
+
+
+def _fetch(video: Video, file: BinaryIO, on_progress: Progress) -> None:
+    """Write a video into a file."""
     fetched = 0
     try:
         # One part is written while the next is on its way.
@@ -221,59 +165,29 @@ def _fetch(video: Video, file: BinaryIO, on_progress: Progress) -> int:
         file.flush()
     except OSError as error:
         raise AttemptFailed(f"the video could not be written to disk: {error}", code="resource-limit") from error
-    return fetched
 
 
-def _input() -> list[str]:
-    return [
-        *("-protocol_whitelist", "fd", "-format_whitelist", DEMUXERS, "-codec_whitelist", DECODERS),
-        *("-max_streams", str(MAX_STREAMS), "-fd", "0", "-i", "fd:"),
-    ]
+def _reader(file: BinaryIO) -> Callable[[int, int], bytes]:
+    def read(start: int, end: int) -> bytes:
+        file.seek(max(start, 0))
+        return file.read(max(end - start, 0))
+
+    return read
 
 
-def _output(soundtrack: Soundtrack, quality: Quality, descriptor: int) -> list[str]:
-    bit_rate = ["-b:a", f"{quality}k"] if quality.isdigit() else ["-q:a", quality.removeprefix("v")]
-    rate = ["-ar", str(_MP3_MAX_HZ)] if (soundtrack.sample_rate_hz or 0) > _MP3_MAX_HZ else []
-    return [
-        *("-map", "0:a:0", "-vn", "-sn", "-dn", "-map_metadata", "-1", "-map_chapters", "-1"),
-        *(*_downmix(soundtrack.channels), *rate, "-c:a", "libmp3lame", *bit_rate),
-        # The frames are written to a file that can be sought, or the Xing header would be missing.
-        *("-f", "mp3", "-id3v2_version", "0", "-write_xing", "1", "-fd", str(descriptor), "fd:"),
-        # What the encoder made is decoded at once, on another core: an MP3 that does not decode fails the run. Of
-        # what is heard nearly all is thrown away; without the rest ffmpeg would tell no progress.
-        *("-dec", "0:0", "-filter_complex", r"[dec:0]aselect=not(mod(n\,40))[heard]"),
-        *("-map", "[heard]", "-f", "null", "-"),
-    ]
-
-
-def _downmix(channels: int | None) -> list[str]:
-    if channels is None or channels <= 2:
-        return []
-    # By default the centre, where people speak, goes 3 dB below the front: here it stays level with it.
-    return ["-af", "aresample=out_chlayout=stereo:center_mix_level=1.0:surround_mix_level=0.5"]
-
-
-def _falls_short(reached_s: float, declared_s: float | None) -> bool:
-    return declared_s is not None and reached_s < min(declared_s * _WHOLE, declared_s - _SLACK_S)
-
-
-def _reason(finished: Finished, video: BinaryIO, size: int) -> ConversionFailed | AttemptFailed:
-    """Tell why there is no whole MP3, from ffmpeg's exit code: the low byte of the error that ended it."""
-    code, said = finished.exit_code, finished.messages
-    if code == 0:
-        return TruncatedMedia() if finished.complete else AttemptFailed("ffmpeg ended without reaching the end")
-    if "max_streams" in said:
-        return TooManyStreams(MAX_STREAMS)
-    if "Format not on whitelist" in said:
-        return UnsupportedMedia("Videos of this kind are not converted. MP4, MOV, MKV, WebM, AVI and the like are.")
-    if "matches no streams" in said:
-        return NoAudioTrack()
-    if "Error while opening decoder" in said or "no decoder found" in said:
-        return UnsupportedMedia("The soundtrack is in a format that is not converted here. AAC, Opus and the like are.")
-    if code == 69:
-        return EncryptedMedia() if has_encrypted_sound(video, size) else CorruptMedia()
-    if code == 183:
-        return InvalidMedia("The file is not a video that can be read. Check that it plays on your device.")
-    if "does not contain any stream" in said or code == 234:
-        return NoAudioTrack()
-    return AttemptFailed(f"ffmpeg ended with {code}: {said[-300:].strip()}")
+def _repair(container: Container, file: BinaryIO, size: int) -> int:
+    """Change a file so that ffmpeg finds all that is there. Returns its size."""
+    if container.understated is not None:
+        # A header that admits to less sound than there is: its sizes may have wrapped at 4 GiB.
+        file.seek(0)
+        if head := repaired_wav_header(file.read(_HEAD_BYTES), size):
+            file.seek(0)
+            file.write(head)
+            file.flush()
+    if container.kind == "mp4-fragmented" and container.is_unfinished:
+        # Half an index of a fragment keeps ffmpeg from opening the file.
+        last = max(all_boxes(_reader(file), size), key=lambda box: box.start)
+        if last.kind == b"moof" and last.end > size:
+            file.truncate(last.start)
+            return last.start
+    return size

@@ -11,6 +11,7 @@ TITLES: Mapping[str, str] = {
     "empty-file": "The video is empty",
     "encrypted-media": "The video is encrypted",
     "invalid-media": "The video cannot be read",
+    "invalid-option": "An option does not fit this video",
     "no-audio-track": "The video has no sound",
     "resource-limit": "The conversion needs too much memory or space",
     "storage-corrupt": "The stored video is damaged",
@@ -40,7 +41,7 @@ class EmptyFile(ConversionFailed):
     code = "empty-file"
 
     def __init__(self) -> None:
-        super().__init__("The file has no bytes. Look whether it was copied or downloaded to its end.")
+        super().__init__("The file has no bytes. Check that it was copied or downloaded completely.")
 
 
 class UnsupportedMedia(ConversionFailed):
@@ -50,9 +51,24 @@ class UnsupportedMedia(ConversionFailed):
 
 
 class InvalidMedia(ConversionFailed):
-    """Raised when no demuxer makes sense of the file."""
+    """Raised when no demuxer makes sense of the file, or its structure is absurd."""
 
     code = "invalid-media"
+
+    def __init__(
+        self, detail: str = "The file is not a video that can be read. Check that it plays on your device."
+    ) -> None:
+        super().__init__(detail)
+
+
+class InvalidOption(ConversionFailed):
+    """Raised when an option asks for what this video does not have, which only the file can tell."""
+
+    code = "invalid-option"
+
+    def __init__(self, name: str, detail: str) -> None:
+        super().__init__(f"{name}: {detail}")
+        self.name = name
 
 
 class NoAudioTrack(ConversionFailed):
@@ -70,16 +86,18 @@ class TruncatedMedia(ConversionFailed):
     code = "truncated-media"
 
     def __init__(self) -> None:
-        super().__init__("The file ends too early. Upload the whole video, perhaps by downloading it again first.")
+        super().__init__(
+            "The file ends before its container says it should. Copy it again completely, then upload it once more."
+        )
 
 
 class CorruptMedia(ConversionFailed):
-    """Raised when most of the sound cannot be decoded."""
+    """Raised when so much of the sound cannot be decoded that the rest is not what the person expects."""
 
     code = "corrupt-media"
 
-    def __init__(self) -> None:
-        super().__init__("Most of the sound cannot be decoded. Try another copy of the video.")
+    def __init__(self, detail: str) -> None:
+        super().__init__(f"{detail} Try another copy of the video, or choose damaged=accept to get what is left of it.")
 
 
 class EncryptedMedia(ConversionFailed):

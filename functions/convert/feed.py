@@ -37,7 +37,7 @@ class Feed:
     def start(self, pipe: IO[bytes]) -> None:
         """Begin to write into `pipe`, which is closed at the end."""
         try:
-            _widen(pipe)
+            widen(pipe.fileno())
             self._run(self._write, pipe)
             self._run(self._fetch)
         except BaseException:
@@ -106,7 +106,8 @@ class Feed:
             return part
 
 
-def _widen(pipe: IO[bytes]) -> None:
+def widen(pipe: int) -> None:
+    """Let a pipe hold as much as it may, so that the two at its ends wake each other less often."""
     if hasattr(fcntl, "F_SETPIPE_SZ"):
         # Who has many pipes may not have large ones, too.
         with contextlib.suppress(OSError):

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 from pymongo import ReturnDocument
 from pymongo.database import Database
 
 from functions.convert.claims import RETENTION, Claim, ClaimLost
-from functions.shared.conversions import Failure, Mp3, State, Video
+from functions.shared.conversions import Failure, Mp3, Note, State, Video
 from functions.shared.events import Event
 from functions.shared.mongo import Document, mongo_errors, to_builtins, to_conversion
 from functions.shared.mongo_conversions import NOT_DELETED
@@ -58,13 +59,14 @@ class MongoClaims:
         """See Claims."""
         self._write(claim, {"progress": progress, "lease": self._lease(claim.holder)})
 
-    def complete(self, claim: Claim, mp3: Mp3, video: Video, completed: Event) -> None:
+    def complete(self, claim: Claim, mp3: Mp3, video: Video, warnings: Sequence[Note], completed: Event) -> None:
         """See Claims."""
         made = {
             "progress": 1.0,
             "mp3": {"$literal": to_builtins(mp3)},
             "mp3_file_id": claim.mp3_file_id,
             "video": {"$literal": to_builtins(video)},
+            "warnings": {"$literal": msgspec.to_builtins(tuple(warnings))},
         }
         self._end(claim, {"state": State.COMPLETED, **made, **self._ended(completed)}, [completed])
 

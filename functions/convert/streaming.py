@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 
-from functions.convert.boxes import Box, MalformedIndex, is_box, move_index, top_boxes
-from functions.convert.ebml import CLUSTER, EBML, INFO, SEEK_HEAD, SEGMENT, TAGS, TRACKS, elements
+from functions.convert.media.boxes import Box, MalformedIndex, is_box, move_index, top_boxes
+from functions.convert.media.ebml import CLUSTER, EBML, INFO, SEEK_HEAD, SEGMENT, TAGS, TRACKS, elements
 from functions.convert.video import Video
 from functions.shared.files import CHUNK_BYTES
 

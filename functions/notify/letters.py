@@ -10,9 +10,20 @@ from email.policy import SMTP
 from typing import NamedTuple
 
 from functions.notify.subjects import Subject
-from functions.notify.wording import bit_rate, channels, duration, file_name, moment, plain, size, undecodable
+from functions.notify.wording import (
+    bit_rate,
+    channels,
+    duration,
+    file_name,
+    moment,
+    plain,
+    short,
+    size,
+    soundtrack,
+    undecodable,
+)
 from functions.shared.clock import Clock
-from functions.shared.conversions import Conversion, Failure, Mp3, State
+from functions.shared.conversions import Conversion, Failure, Method, Mp3, State
 from functions.shared.events import Event, EventName
 from functions.shared.links import Link, Links
 
@@ -30,6 +41,7 @@ _WHAT_CAN_BE_DONE = (
     "There is no MP3, and nothing more will happen by itself. If you think that the video is fine, try this "
     "conversion again; otherwise upload another copy of the video."
 )
+_NOTES_BEGIN = "Please note:"
 
 
 class Letters:
@@ -43,8 +55,8 @@ class Letters:
     def write(self, event: Event, conversion: Conversion) -> EmailMessage | None:
         """Return the letter that tells the owner of an event, or None if the conversion has moved on since.
 
-        It is to nobody if the owner's address cannot stand in a header. An account may be older than that rule.
-        The same event gives the same Message-ID, by which mail servers and programs know a repeat.
+        It is addressed to nobody if the owner's address cannot stand in a header: an account may be older than that
+        rule. The same event gives the same Message-ID, by which mail servers and programs know a repeat.
         """
         content = self._content(event, conversion)
         if content is None:
@@ -55,7 +67,7 @@ class Letters:
         letter["Subject"] = Subject(undecodable(content.subject))
         letter["Date"] = self._clock()
         letter["Message-ID"] = f"<{_id_left(event.id)}@{self._sender.domain}>"
-        # Keeps holiday notices and the like from answering: https://www.rfc-editor.org/rfc/rfc3834
+        # Keeps holiday notices and similar robots from answering: https://www.rfc-editor.org/rfc/rfc3834
         letter["Auto-Submitted"] = "auto-generated"
         # The link is longer than a line may be, and quoted-printable is the encoding that every server passes on.
         letter.set_content(_to_text(content), cte="quoted-printable")
@@ -65,7 +77,7 @@ class Letters:
     def _content(self, event: Event, conversion: Conversion) -> "_Content | None":
         match event.event, conversion:
             case EventName.CONVERSION_COMPLETED, Conversion(state=State.COMPLETED, mp3=Mp3() as mp3):
-                content = _completed(file_name(conversion.filename), mp3, self._link(conversion))
+                content = _completed(conversion, mp3, self._link(conversion))
             case EventName.CONVERSION_FAILED, Conversion(state=State.FAILED, error=Failure() as failure):
                 content = _failed(file_name(conversion.filename), failure)
             case _:
@@ -84,19 +96,28 @@ class _Content(NamedTuple):
     subject: str
     paragraphs: tuple[str, ...]
     facts: Mapping[str, str]
-    link: Link | None
+    notes: tuple[str, ...] = ()
+    link: Link | None = None
 
 
-def _completed(video: str, mp3: Mp3, link: Link) -> _Content:
+def _completed(conversion: Conversion, mp3: Mp3, link: Link) -> _Content:
+    video = file_name(conversion.filename)
+    facts = {
+        "Title": short(conversion.options.title or "") or video.rpartition(".")[0] or video,
+        "Length": duration(mp3.duration_s),
+        "Size": size(mp3.bytes),
+        "Bit rate": f"{bit_rate(mp3.bit_rate_bps)}, {channels(mp3.channels)}",
+    }
+    if mp3.method is Method.COPIED:
+        facts["Sound"] = "copied as it was, without a new encoding"
+    # Nothing is known of the soundtrack of an MP3 that an earlier version made.
+    if len(conversion.video.tracks) > 1 and mp3.source:
+        facts["Soundtrack"] = soundtrack(mp3.track, conversion.video.tracks)
     return _Content(
         subject=f"Your MP3 is ready: {video}",
         paragraphs=("Your video was converted. Here is the MP3.",),
-        facts={
-            "Title": video.rpartition(".")[0] or video,
-            "Length": duration(mp3.duration_s),
-            "Size": size(mp3.bytes),
-            "Bit rate": f"{bit_rate(mp3.bit_rate_bps)}, {channels(mp3.channels)}",
-        },
+        facts=facts,
+        notes=tuple(plain(note.detail) for note in conversion.warnings),
         link=link,
     )
 
@@ -109,13 +130,14 @@ def _failed(video: str, failure: Failure) -> _Content:
             _WHAT_CAN_BE_DONE,
         ),
         facts={"Video": video, "Reason": plain(failure.type)},
-        link=None,
     )
 
 
 def _to_text(content: _Content) -> str:
     width = max(len(name) for name in content.facts) + 2
     parts = [*content.paragraphs, "\n".join(f"{name + ':':<{width}}{fact}" for name, fact in content.facts.items())]
+    if content.notes:
+        parts.append("\n".join([_NOTES_BEGIN, *(f"- {note}" for note in content.notes)]))
     if content.link:
         parts.append(f"{_until(content.link.expires_at)}\n\n{content.link.url}")
     return "\n\n".join(parts) + "\n"
@@ -127,6 +149,9 @@ def _to_html(content: _Content) -> str:
         f'<tr><th align="left">{html.escape(name)}</th><td>{html.escape(fact)}</td></tr>\n'
         for name, fact in content.facts.items()
     )
+    notes = "".join(f"<li>{html.escape(note)}</li>\n" for note in content.notes)
+    if notes:
+        notes = f"<p>{_NOTES_BEGIN}</p>\n<ul>\n{notes}</ul>\n"
     link = ""
     if content.link:
         url = html.escape(content.link.url)
@@ -135,12 +160,12 @@ def _to_html(content: _Content) -> str:
         '<!doctype html>\n<html lang="en">\n'
         f'<head><meta charset="utf-8"><title>{html.escape(content.subject)}</title></head>\n'
         '<body style="font-family: sans-serif">\n'
-        f'{paragraphs}<table cellpadding="4">\n{rows}</table>\n{link}</body>\n</html>\n'
+        f'{paragraphs}<table cellpadding="4">\n{rows}</table>\n{notes}{link}</body>\n</html>\n'
     )
 
 
 def _until(expires_at: datetime) -> str:
-    return f"The link works without logging in until {moment(expires_at)}. Whoever has it can download the MP3."
+    return f"The link works without logging in until {moment(expires_at)}. Anyone who has it can download the MP3."
 
 
 def _to(email: str) -> Address | Group:

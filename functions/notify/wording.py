@@ -1,8 +1,10 @@
 """Figures and names as people write them, and foreign text made safe for a letter."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from functions.shared.conversions import Track
 from functions.shared.text import printable
 
 MAX_NAME = 100
@@ -25,7 +27,12 @@ def undecodable(text: str) -> str:
 
 def file_name(text: str) -> str:
     """Return the last part of what may be a path, on one line and cut to MAX_NAME characters."""
-    name = plain(re.split(r"[/\\]", text)[-1]) or "video"
+    return short(re.split(r"[/\\]", text)[-1]) or "video"
+
+
+def short(text: str) -> str:
+    """Return text as `plain` does, cut to MAX_NAME characters."""
+    name = plain(text)
     return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
 
 
@@ -53,6 +60,15 @@ def bit_rate(bps: int) -> str:
 def channels(count: int) -> str:
     """Return what people call a number of channels."""
     return {1: "mono", 2: "stereo"}.get(count, f"{count} channels")
+
+
+def soundtrack(number: int | None, tracks: Sequence[Track]) -> str:
+    """Return which of several soundtracks is heard: `2 of 3 (deu, Commentary)`; without a number it is a mix of all."""
+    if number is None:
+        return f"all {len(tracks)}, mixed"
+    said = [text or "" for track in tracks if track.number == number for text in (track.language, track.title)]
+    about = ", ".join(filter(None, map(short, said)))
+    return f"{number} of {len(tracks)} ({about})" if about else f"{number} of {len(tracks)}"
 
 
 def moment(time: datetime) -> str:

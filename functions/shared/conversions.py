@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from functions.shared.events import Event
+from functions.shared.options import Options
 
 
 class State(StrEnum):
@@ -20,24 +21,6 @@ class State(StrEnum):
     CANCELLED = "cancelled"
 
 
-class Quality(StrEnum):
-    """How good the MP3 is: a VBR level of LAME, best first, or a constant bit rate in kbit/s."""
-
-    V0 = "v0"
-    V2 = "v2"
-    V4 = "v4"
-    CBR_128 = "128"
-    CBR_192 = "192"
-    CBR_256 = "256"
-    CBR_320 = "320"
-
-
-class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a person can choose for one conversion."""
-
-    quality: Quality = Quality.V2
-
-
 class Owner(msgspec.Struct, frozen=True):
     """Whose conversion it is, and where the e-mail goes."""
 
@@ -45,8 +28,31 @@ class Owner(msgspec.Struct, frozen=True):
     email: str
 
 
+class Track(msgspec.Struct, frozen=True):
+    """A soundtrack of a video.
+
+    Attributes:
+        number: counts from 1, in the order of the file; this is what the option `track` takes.
+        language: as the file gives it, mostly in the three letters of ISO 639-2.
+        default: whether the file marks it as the one to play.
+        role: what it is for if it is not the main sound, such as `commentary`, `visual-impaired`,
+            `hearing-impaired` or `descriptions`.
+        usable: whether it has sound that can be decoded.
+    """
+
+    number: int
+    codec: str
+    channels: int | None
+    sample_rate_hz: int | None
+    language: str | None
+    title: str | None
+    default: bool
+    role: str | None
+    usable: bool
+
+
 class Video(msgspec.Struct, frozen=True):
-    """The stored video. `duration_s` is unknown until convert has looked at it.
+    """The stored video. `duration_s` and `tracks` are unknown until convert has looked at it.
 
     `sha256`, in hexadecimal digits, is unknown too if the video came in slices, until convert has read it whole.
     """
@@ -54,10 +60,36 @@ class Video(msgspec.Struct, frozen=True):
     bytes: int
     sha256: str | None
     duration_s: float | None = None
+    tracks: tuple[Track, ...] = ()
+
+
+class Method(StrEnum):
+    """How the sound got into the MP3: through the encoder, or bit by bit as it was."""
+
+    ENCODED = "encoded"
+    COPIED = "copied"
+
+
+class Source(msgspec.Struct, frozen=True):
+    """The sound that an MP3 was made of. Of a mix, it is the first soundtrack."""
+
+    codec: str
+    channels: int | None
+    sample_rate_hz: int | None
+    language: str | None
 
 
 class Mp3(msgspec.Struct, frozen=True):
-    """The stored MP3. `bit_rate_bps` is the average."""
+    """The stored MP3. An MP3 from before these were measured has None or the default for all after `channels`.
+
+    Attributes:
+        bit_rate_bps: the average.
+        track: the number of the soundtrack, from 1; None for a mix of all.
+        loudness_lufs: the integrated loudness (EBU R 128); None where it cannot be measured, as for silence.
+        true_peak_dbtp: the highest true peak, in dB relative to full scale.
+        chapters: how many chapters it has.
+        cover: whether it has a picture.
+    """
 
     bytes: int
     sha256: str
@@ -65,6 +97,20 @@ class Mp3(msgspec.Struct, frozen=True):
     bit_rate_bps: int
     sample_rate_hz: int
     channels: int
+    method: Method = Method.ENCODED
+    track: int | None = None
+    loudness_lufs: float | None = None
+    true_peak_dbtp: float | None = None
+    chapters: int = 0
+    cover: bool = False
+    source: Source | None = None
+
+
+class Note(msgspec.Struct, frozen=True):
+    """What a person should know about an MP3 that was made: a code, and plain words."""
+
+    code: str
+    detail: str
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -76,7 +122,7 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class Conversion(msgspec.Struct, frozen=True):
-    """One conversion. Times are UTC."""
+    """One conversion. Times are UTC. `warnings` are about the MP3, so there are none without one."""
 
     id: str
     owner: Owner
@@ -92,14 +138,16 @@ class Conversion(msgspec.Struct, frozen=True):
     updated_at: datetime
     completed_at: datetime | None = None
     expires_at: datetime | None = None
+    warnings: tuple[Note, ...] = ()
 
     def to_json(self) -> bytes:
         """Return the conversion as its owner sees it over HTTP."""
         return msgspec.json.encode(self.to_dict())
 
     def to_dict(self) -> dict[str, object]:
-        """Return what `to_json` encodes, for an answer that holds several."""
-        return {name: getattr(self, name) for name in self.__struct_fields__ if name != "owner"}
+        """Return what `to_json` encodes, for an answer that holds several. Options have their defaults in it."""
+        shown = {name: getattr(self, name) for name in self.__struct_fields__ if name != "owner"}
+        return {**shown, "options": msgspec.structs.asdict(self.options)}
 
 
 class ConversionMissing(Exception):

@@ -18,7 +18,8 @@ from functions.shared.problems import FieldError, InvalidInput, Problem, TooLarg
 
 MAX_PARTS = 20
 MAX_HEADER_BYTES = 8 * 1024
-MAX_FIELD_BYTES = 1024
+# The longest option is a comment of 1,000 characters, each of which may be 4 bytes of UTF-8.
+MAX_FIELD_BYTES = 4096
 VIDEO = "video"
 
 # It warns of every broken form; the answer says it too.

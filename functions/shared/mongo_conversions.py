@@ -77,9 +77,13 @@ def tombstone(now: datetime | str) -> Document:
         "pending_events": [],
         "owner": {"id": "", "email": ""},
         "filename": "",
-        "video": {"bytes": 0, "sha256": "", "duration_s": None},
+        # Without $literal, a document in a pipeline keeps the other fields of the one that it takes the place of:
+        # https://www.mongodb.com/docs/manual/reference/operator/aggregation/addFields/
+        "options": {"$literal": {}},
+        "video": {"$literal": {"bytes": 0, "sha256": "", "duration_s": None}},
         "mp3": None,
         "error": None,
+        "warnings": [],
         "notices": "$$REMOVE",
         "untold": "$$REMOVE",
         "origin": "$$REMOVE",

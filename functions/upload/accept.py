@@ -4,9 +4,10 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
-from functions.shared.conversions import Conversion, Options, Owner, Video
+from functions.shared.conversions import Conversion, Owner, Video
 from functions.shared.events import Event, publish_owed
 from functions.shared.files import ChunkDigests
+from functions.shared.options import Options
 from functions.shared.problems import BadRequest, NotFound, Problem, Unavailable
 from functions.shared.sniffing import SNIFFED_BYTES, refuse_other_than_media
 from functions.upload.deps import Deps

@@ -16,9 +16,10 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from functions.shared.conversions import Conversion, ConversionMissing, Options, Video
+from functions.shared.conversions import Conversion, ConversionMissing, Video
 from functions.shared.events import Event, publish_owed
 from functions.shared.metrics import UPLOAD_BYTES, UPLOADS_ACCEPTED
+from functions.shared.options import Options
 from functions.upload.deps import Deps
 from functions.upload.metadata import describe
 from functions.upload.queued import queue

@@ -8,11 +8,12 @@ import re
 from difflib import get_close_matches
 from typing import NamedTuple
 
-from functions.shared.conversions import Options
+from functions.shared.options import Options
 from functions.shared.problems import BadRequest, FieldError, InvalidInput
 from functions.upload.options import to_options
 
-MAX_METADATA_BYTES = 4096
+# API Gateway takes 10,240 bytes of headers, of which this leaves 2,048 to the others.
+MAX_METADATA_BYTES = 8192
 
 # A key may be any ASCII that prints, but for spaces and commas; so the header can be sent back as it came.
 _PAIR = re.compile(r"([!-+\--~]+)(?: ([A-Za-z0-9+/=]*))?")

@@ -3,8 +3,9 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from functions.shared.conversions import Conversion, Options, Owner, State, Video
+from functions.shared.conversions import Conversion, Owner, State, Video
 from functions.shared.events import Event, EventName
+from functions.shared.options import Options
 from functions.upload.filenames import clean_filename
 
 

@@ -7,7 +7,8 @@ from pymongo.database import Database
 from functions.shared.mongo import Document
 from tests.media import Media
 from tests.problems import problem
-from tests.tus import Tus, noise, sha256, stored
+from tests.tus import MIB, Tus, noise, sha256, stored
+from tests.wrong_options import WRONG, Wrong, told_as
 from video2mp3 import State
 
 CONVERSIONS = "/v1/conversions"
@@ -61,6 +62,57 @@ def test_a_form_that_cannot_be_taken_says_why(
     assert problem(web.post(CONVERSIONS, files=files, data=data)) == expected  # type: ignore[arg-type]
 
     assert [each.id for each in tus.person.conversions()] == before
+
+
+@pytest.mark.parametrize("wrong", [pytest.param(wrong, id=name) for name, wrong in WRONG.items()])
+def test_a_wrong_option_in_a_form_is_named_with_what_is_allowed(web: httpx.Client, wrong: Wrong) -> None:
+    """Each of them, so that a person corrects all at once."""
+    answer = web.post(CONVERSIONS, files={"video": ("a.mp4", b"bytes")}, data=wrong.sent)
+
+    assert problem(answer) == (422, "invalid-input")
+    assert told_as(wrong, answer.json()["errors"]), answer.json()
+    assert "location" not in answer.headers
+
+
+@pytest.mark.parametrize("size", [1000, 5 * MIB], ids=["short", "in slices"])
+def test_every_option_of_a_form_is_taken(web: httpx.Client, tus: Tus, size: int) -> None:
+    """The longest texts too, in either of the ways that a form goes."""
+    title, comment = "🎬" * 500, "東\r\n" + "🎬" * 990
+    options = {
+        "quality": "v0",
+        "track": "DE",
+        "start": "1:30",
+        "end": "00:02:00.500",
+        "loudness": "-16",
+        "channels": "mono",
+        "sample_rate": "44100",
+        "damaged": "accept",
+        "cover": "95",
+        "chapters": "none",
+        "title": title,
+        "year": "2014-11-08",
+        "track_number": "3/12",
+        "comment": comment,
+        "artist": "",
+    }
+
+    answer = web.post(CONVERSIONS, files={"video": ("a.mp4", noise(size))}, data=options)
+
+    assert answer.status_code == 202, answer.text
+    told = answer.json()["options"]
+    assert told == {
+        **dict.fromkeys(["tracks", "artist", "album", "album_artist", "genre"]),
+        **options,
+        "artist": None,
+        "track": "de",
+        "start": 90.0,
+        "end": 120.5,
+        "loudness": -16.0,
+        "sample_rate": 44100,
+        "comment": comment.replace("\r\n", "\n"),
+    }
+    assert tus.person.conversion(answer.json()["id"]).options == told
+    tus.person.delete(answer.json()["id"])
 
 
 @pytest.mark.parametrize(

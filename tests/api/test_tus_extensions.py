@@ -29,6 +29,7 @@ from tests.tus import (
     stored,
     upload_id,
 )
+from tests.wrong_options import WRONG, Wrong, told_as
 from video2mp3 import ApiError
 
 HELLO = b"hello world"
@@ -264,18 +265,34 @@ def test_the_name_in_the_metadata_is_for_display_only(tus: Tus, sent: str, shown
 
 def test_options_travel_in_the_metadata(tus: Tus) -> None:
     """There is no form around the bytes."""
-    path = tus.store(HELLO, metadata({"filename": "a.mp4", "filetype": "video/mp4", "quality": "320"}))
+    sent = {"quality": "320", "track": "DE", "start": "1:30", "cover": "00:01:35", "year": "2014", "title": "Grüße 🎬"}
+    path = tus.store(HELLO, metadata({"filename": "a.mp4", "filetype": "video/mp4", **sent}))
 
-    shown = tus.ask("GET", f"/v1/conversions/{upload_id(path)}")
-    assert json.loads(shown.body)["options"] == {"quality": "320"}
+    told = tus.person.conversion(upload_id(path)).options
+    chosen = {"quality": "320", "track": "de", "start": 90.0, "cover": "95", "year": "2014", "title": "Grüße 🎬"}
+    assert {name: told[name] for name in chosen} == chosen
+    assert told["channels"] == "auto"
 
 
-def test_an_option_that_does_not_exist_is_refused_before_a_byte_is_sent(tus: Tus) -> None:
-    """Twenty gigabytes later would be late."""
-    answer = tus.ask("POST", UPLOADS, {"Upload-Length": "100", **metadata({"quality": "best"})})
+@pytest.mark.parametrize("char", ["x", "東", "🎬"])
+def test_the_longest_texts_fit_in_the_metadata(tus: Tus, char: str) -> None:
+    """In every language, and through every server on the way."""
+    sent = {"filename": "a.mp4", "title": char * 500, "comment": char * 1000}
+
+    path = tus.store(HELLO, metadata(sent))
+
+    told = tus.person.conversion(upload_id(path)).options
+    assert (told["title"], told["comment"]) == (sent["title"], sent["comment"])
+
+
+@pytest.mark.parametrize("wrong", [pytest.param(wrong, id=name) for name, wrong in WRONG.items()])
+def test_a_wrong_option_is_refused_before_a_byte_is_sent(tus: Tus, wrong: Wrong) -> None:
+    """Twenty gigabytes later would be late. Each one is named, with what is allowed."""
+    answer = tus.ask("POST", UPLOADS, {"Upload-Length": "100", **metadata(wrong.sent)})
 
     assert (answer.status, answer.code) == (422, "invalid-input")
-    assert '"quality"' in answer.body.decode()
+    assert told_as(wrong, json.loads(answer.body)["errors"]), answer.body
+    assert answer.header("Location") is None
 
 
 # Creation with upload

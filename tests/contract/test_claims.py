@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from functions.convert.claims import Claim, ClaimLost, Claims
 from functions.convert.mongo_claims import MongoClaims
-from functions.shared.conversions import Conversions, Failure, Mp3, State, Video
+from functions.shared.conversions import Conversions, Failure, Method, Mp3, Note, Source, State, Track, Video
 from functions.shared.events import EventName, Outbox
 from functions.shared.mongo_conversions import MongoConversions, MongoOutbox
 from tests.conversions import NOW, conversion, event
@@ -18,8 +18,27 @@ from tests.fakes.convert import FakeClaims
 from tests.fakes.shared import FakeConversions, FakeDatabase, FakeOutbox
 
 LEASE_S = 0.2
-MP3 = Mp3(bytes=10, sha256="00", duration_s=1.5, bit_rate_bps=64_000, sample_rate_hz=44_100, channels=2)
-VIDEO = Video(bytes=70, sha256="$11", duration_s=2.5)
+MP3 = Mp3(
+    bytes=10,
+    sha256="00",
+    duration_s=1.5,
+    bit_rate_bps=64_000,
+    sample_rate_hz=44_100,
+    channels=2,
+    method=Method.COPIED,
+    track=2,
+    loudness_lufs=-16.2,
+    true_peak_dbtp=-1.0,
+    chapters=3,
+    cover=True,
+    source=Source(codec="mp3", channels=2, sample_rate_hz=44_100, language="$deu"),
+)
+TRACKS = (
+    Track(1, "aac", 6, 48_000, "eng", "$title.x", default=True, role="commentary", usable=True),
+    Track(2, "mp3", None, None, None, None, default=False, role=None, usable=False),
+)
+VIDEO = Video(bytes=70, sha256="$11", duration_s=2.5, tracks=TRACKS)
+WARNINGS = (Note("filled-gap", "0.5 s of $silence were filled in."), Note("other-track", "Track 1 is silent."))
 FAILURE = Failure(type="no-audio-track", title="The video has no sound", detail="There is $nothing to hear.")
 
 
@@ -99,14 +118,15 @@ def test_a_renewed_claim_outlives_its_first_lease(stored):
 
 
 def test_completing_commits_the_mp3_with_the_event(stored):
-    """State, MP3 and the event owed are one write: nothing can die in between. So is what was learnt of the video."""
+    """State, MP3, warnings and the event owed are one write, so nothing can die in between."""
     claim = stored.patient.claim("c1", "w1")
     completed = event(EventName.CONVERSION_COMPLETED)
 
-    stored.patient.complete(claim, MP3, VIDEO, completed)
+    stored.patient.complete(claim, MP3, VIDEO, WARNINGS, completed)
 
     done = stored.conversions.get("c1")
     assert (done.state, done.progress, done.mp3, done.video) == (State.COMPLETED, 1.0, MP3, VIDEO)
+    assert done.warnings == WARNINGS
     assert done.completed_at is not None
     assert stored.outbox.owed(completed.event, 10) == [completed]
 
@@ -121,6 +141,7 @@ def test_failing_tells_why_with_the_event(stored, counts, attempts):
 
     done = stored.conversions.get("c1")
     assert (done.state, done.error, done.mp3, done.attempts) == (State.FAILED, FAILURE, None, attempts)
+    assert done.warnings == ()
     assert stored.outbox.owed(failed.event, 10) == [failed]
 
 
@@ -141,7 +162,7 @@ def test_a_released_conversion_is_queued_again(stored, counts, attempts):
 def test_what_has_ended_cannot_be_claimed(stored):
     """A redelivered message does nothing."""
     claim = stored.patient.claim("c1", "w1")
-    stored.patient.complete(claim, MP3, VIDEO, event(EventName.CONVERSION_COMPLETED))
+    stored.patient.complete(claim, MP3, VIDEO, [], event(EventName.CONVERSION_COMPLETED))
 
     assert stored.patient.claim("c1", "w2") is None
 
@@ -150,7 +171,7 @@ def test_what_has_ended_cannot_be_claimed(stored):
     "write",
     [
         lambda claims, stale: claims.renew(stale, 0.9),
-        lambda claims, stale: claims.complete(stale, MP3, VIDEO, event()),
+        lambda claims, stale: claims.complete(stale, MP3, VIDEO, WARNINGS, event()),
         lambda claims, stale: claims.fail(stale, FAILURE, event()),
         lambda claims, stale: claims.release(stale, [event()], counts=True),
     ],

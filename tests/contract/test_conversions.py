@@ -4,10 +4,24 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import asdict
 
-from functions.shared.conversions import ConversionMissing, Conversions, Failure, Mp3, Options, Quality, State, Video
+from functions.shared.conversions import (
+    ConversionMissing,
+    Conversions,
+    Failure,
+    Method,
+    Mp3,
+    Note,
+    Source,
+    State,
+    Track,
+    Video,
+)
 from functions.shared.events import EventName, Outbox
+from functions.shared.mongo import to_document
 from functions.shared.mongo_conversions import MongoConversions, MongoOutbox
+from functions.shared.options import Channels, Chapters, Damaged, Options, Quality, Tracks
 from tests.conversions import NOW, conversion, event
 from tests.fakes.shared import FakeConversions, FakeDatabase, FakeOutbox
 
@@ -27,21 +41,60 @@ def stored(request):
     return Stored(MongoConversions(database), MongoOutbox(database))
 
 
+EVERY_OPTION = Options(
+    quality=Quality.CBR_320,
+    track="2",
+    tracks=Tracks.MIX,
+    start=90.5,
+    end=3600.0,
+    loudness=-16.0,
+    channels=Channels.MONO,
+    sample_rate=44_100,
+    damaged=Damaged.ACCEPT,
+    cover="61.25",
+    chapters=Chapters.NONE,
+    title="$PRIVATE",
+    artist="PRIVATE",
+    album="PRIVATE",
+    album_artist="PRIVATE",
+    genre="PRIVATE",
+    year="2014-11-08",
+    track_number="3/12",
+    comment="PRIVATE\n🎬",
+)
 FINISHED = conversion(
     "c1",
     state=State.COMPLETED,
     progress=1.0,
     filename="Grüße 🎬 'a\"b$c.d.mp4",
-    options=Options(quality=Quality.CBR_320),
-    video=Video(bytes=5 * 2**40, sha256="ab" * 32, duration_s=7200.25),
+    options=EVERY_OPTION,
+    video=Video(
+        bytes=5 * 2**40,
+        sha256="ab" * 32,
+        duration_s=7200.25,
+        tracks=(Track(1, "aac", 2, 48_000, "deu", "$PRIVATE.title", default=True, role="commentary", usable=True),),
+    ),
     mp3=Mp3(
-        bytes=3 * 2**31, sha256="cd" * 32, duration_s=7200.1, bit_rate_bps=320_000, sample_rate_hz=48_000, channels=2
+        bytes=3 * 2**31,
+        sha256="cd" * 32,
+        duration_s=7200.1,
+        bit_rate_bps=320_000,
+        sample_rate_hz=48_000,
+        channels=2,
+        method=Method.COPIED,
+        track=1,
+        loudness_lufs=-15.9,
+        true_peak_dbtp=-1.2,
+        chapters=12,
+        cover=True,
+        source=Source("mp3", None, None, "deu"),
     ),
     attempts=2,
     created_at=NOW + timedelta(milliseconds=1),
     updated_at=NOW + timedelta(milliseconds=999),
     completed_at=NOW + timedelta(days=1),
     expires_at=NOW + timedelta(days=30),
+    warnings=(Note("filled-gap", "$PRIVATE: 0.5 s were filled."),),
 )
 FAILED = conversion("c1", state=State.FAILED, error=Failure(type="no-audio-track", title="No sound", detail="$x.y"))
 
@@ -52,6 +105,55 @@ def test_a_conversion_comes_back_as_it_was_added(stored, kept):
     stored.conversions.add(kept, [])
 
     assert stored.conversions.get("c1") == kept
+
+
+def test_every_option_is_among_those_that_come_back():
+    """The test above would not miss one that it does not set."""
+    assert all(value != getattr(Options(), name) for name, value in asdict(EVERY_OPTION).items())
+
+
+def test_a_conversion_of_an_earlier_version_is_read(mongo):
+    """It knows nothing of soundtracks, warnings and most options, and its MP3 was never measured."""
+    document = to_document(FINISHED, [])
+    document["options"] = {"quality": "v2"}
+    del document["warnings"], document["video"]["tracks"]
+    for name in ("method", "track", "loudness_lufs", "true_peak_dbtp", "chapters", "cover", "source"):
+        del document["mp3"][name]
+    mongo.conversions.insert_one(document)
+
+    read = MongoConversions(mongo).get("c1")
+
+    assert (read.options, read.warnings, read.video.tracks) == (Options(quality=Quality.V2), (), ())
+    assert read.mp3 is not None
+    assert (read.mp3.method, read.mp3.track, read.mp3.source) == (Method.ENCODED, None, None)
+
+
+def test_options_that_were_not_chosen_are_not_stored(mongo):
+    """Functions of the version before, which run beside this one during an upgrade, know only some of them."""
+    MongoConversions(mongo).add(conversion("c1"), [])
+
+    assert mongo.conversions.find_one("c1")["options"] == {}
+
+
+def test_an_option_of_a_later_version_is_passed_over(mongo):
+    """It is the other way round after a version was rolled back."""
+    mongo.conversions.insert_one({**to_document(conversion("c1"), []), "options": {"quality": "v0", "speed": 2}})
+
+    assert MongoConversions(mongo).get("c1").options == Options(quality=Quality.V0)
+
+
+def test_a_tombstone_says_nothing_of_the_person_or_of_the_video(mongo):
+    """Titles and comments are the person's own words, and soundtracks and warnings tell what was in the video."""
+    conversions = MongoConversions(mongo)
+    conversions.add(FINISHED, [])
+
+    conversions.delete("c1", NOW)
+
+    left = mongo.conversions.find_one("c1")
+    assert "PRIVATE" not in repr(left)
+    assert "deu" not in repr(left)
+    assert (left["options"], left["warnings"], left["mp3"]) == ({}, [], None)
+    assert left["video"] == {"bytes": 0, "sha256": "", "duration_s": None}
 
 
 @pytest.mark.parametrize("conversion_id", ["c2", "", "C1", "c1 ", "c", "\x00"])

@@ -68,7 +68,7 @@ def test_the_end_of_a_conversion_says_until_when_it_is_kept(storage, end):
     assert claim.conversion.expires_at is None
 
     if end == "complete":
-        storage.claims.complete(claim, COMPLETED.mp3, COMPLETED.video, event(EventName.CONVERSION_COMPLETED))
+        storage.claims.complete(claim, COMPLETED.mp3, COMPLETED.video, [], event(EventName.CONVERSION_COMPLETED))
     else:
         storage.claims.fail(claim, FAILED.error, event(EventName.CONVERSION_FAILED))
 

@@ -134,12 +134,12 @@ def test_the_mp3_of_a_claim_that_was_lost_is_deleted(mongo):
     mp3s.put(held.mp3_file_id, [b"mp3"])
 
     assert MongoLeftoverMp3s(mongo).clear(MANY, NONE) == ["c1-1"]
-    claims.complete(held, COMPLETED.mp3, COMPLETED.video, event(EventName.CONVERSION_COMPLETED))
+    claims.complete(held, COMPLETED.mp3, COMPLETED.video, [], event(EventName.CONVERSION_COMPLETED))
     assert MongoLeftoverMp3s(mongo).clear(MANY, NONE) == []
 
     assert mp3s.ids("") == ["c1-2"]
     with pytest.raises(ClaimLost):
-        claims.complete(lost, COMPLETED.mp3, COMPLETED.video, event(EventName.CONVERSION_COMPLETED))
+        claims.complete(lost, COMPLETED.mp3, COMPLETED.video, [], event(EventName.CONVERSION_COMPLETED))
 
 
 def test_what_a_failed_attempt_stored_is_deleted(mongo):

@@ -12,11 +12,11 @@ import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from functions.shared.conversions import Options
 from functions.shared.files import CHUNK_BYTES, GridFSFiles
 from functions.shared.logs import get_logger
 from functions.shared.mongo import OPERATION_MS, Document, connect_mongo, mongo_errors
 from functions.shared.mongo_conversions import MongoConversions, MongoOutbox
+from functions.shared.options import Options
 from functions.shared.problems import Unavailable
 from functions.upload.accept import accept_video
 from functions.upload.deps import Deps, Limits

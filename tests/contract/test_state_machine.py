@@ -352,7 +352,7 @@ class Lives(RuleBasedStateMachine):
         if claim.mp3_file_id not in self.files or claim.fence in self.given_back:
             return
         completed = _event(EventName.CONVERSION_COMPLETED)
-        if self._write(claim, lambda: self.world.claims.complete(claim, MP3, VIDEO, completed)):
+        if self._write(claim, lambda: self.world.claims.complete(claim, MP3, VIDEO, [], completed)):
             self.commits += 1
             self.given_back.add(claim.fence)
             self._end_claim(State.COMPLETED, completed, has_mp3=True, mp3_file_id=claim.mp3_file_id)

@@ -61,7 +61,7 @@ class Storage:
         completed = outcome(EventName.CONVERSION_COMPLETED, conversion_id)
         claim = self.claims.claim(conversion_id, "w1")
         assert claim
-        self.claims.complete(claim, MP3, claim.conversion.video, completed)
+        self.claims.complete(claim, MP3, claim.conversion.video, [], completed)
         self.outbox.mark_published(completed)
         return completed
 

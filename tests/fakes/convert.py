@@ -11,10 +11,13 @@ import msgspec
 from functions.convert.claims import RETENTION, Claim, ClaimLost
 from functions.convert.encoder import Encoded, Progress
 from functions.convert.hand_off import NotHandedOff
-from functions.convert.mp3 import Mp3Facts
+from functions.convert.lame import Loudness
+from functions.convert.media.tracks import Choice
+from functions.convert.mp3_frames import Mp3Facts
 from functions.convert.video import Video as VideoBytes
-from functions.shared.conversions import ConversionMissing, Failure, Mp3, Quality, State, Video
+from functions.shared.conversions import ConversionMissing, Failure, Method, Mp3, Note, State, Track, Video
 from functions.shared.events import Event
+from functions.shared.options import Options
 from tests.fakes.shared import FakeDatabase, Record
 
 FRAMES = b"frames of an MP3"
@@ -52,9 +55,9 @@ class FakeClaims:
         record.lease_until = _now() + self._lease
         _change(record, progress=progress)
 
-    def complete(self, claim: Claim, mp3: Mp3, video: Video, completed: Event) -> None:
+    def complete(self, claim: Claim, mp3: Mp3, video: Video, warnings: Sequence[Note], completed: Event) -> None:
         record = self._held(claim)
-        _change(record, state=State.COMPLETED, progress=1.0, mp3=mp3, video=video)
+        _change(record, state=State.COMPLETED, progress=1.0, mp3=mp3, video=video, warnings=tuple(warnings))
         record.mp3_file_id = claim.mp3_file_id
         self._note_end(record, completed)
 
@@ -89,20 +92,45 @@ class FakeClaims:
         record.owed.extend(owed)
 
 
+TRACK = Track(
+    number=1,
+    codec="aac",
+    channels=2,
+    sample_rate_hz=44_100,
+    language="eng",
+    title=None,
+    default=True,
+    role=None,
+    usable=True,
+)
+ENCODED = Encoded(
+    tag=TAG,
+    facts=Mp3Facts(2.0, 64_000, 44_100, 2, frames=78, delay=576, padding=1080, samples=88_200),
+    loudness=Loudness(-16.0, -1.5),
+    method=Method.ENCODED,
+    video_duration_s=2.5,
+    tracks=(TRACK,),
+    choice=Choice((TRACK,)),
+    chapters=3,
+    has_cover=True,
+    notes=(Note("sound-starts-late", "The sound starts 0.5 s after the video."),),
+)
+
+
 class FakeEncoder:
-    """Reads the video, does what `then` says, and writes FRAMES. `calls` are the qualities asked for."""
+    """Reads the video, does what `then` says, writes FRAMES and returns ENCODED. `calls` are the options given."""
 
     def __init__(self) -> None:
-        self.calls: list[Quality] = []
+        self.calls: list[Options] = []
         self.then: Callable[[Progress], None] = lambda _: None
 
-    def encode(self, video: VideoBytes, mp3: BinaryIO, quality: Quality, on_progress: Progress) -> Encoded:
-        self.calls.append(quality)
+    def encode(self, video: VideoBytes, mp3: BinaryIO, options: Options, on_progress: Progress) -> Encoded:
+        self.calls.append(options)
         for _ in video.parts():
             on_progress(0.0)
         self.then(on_progress)
         mp3.write(FRAMES)
-        return Encoded(TAG, Mp3Facts(2.0, 64_000, 44_100, 2), 2.5)
+        return ENCODED
 
 
 class FakeHandOff:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from functions.shared.conversions import Conversion, ConversionMissing, Owner, State, Video
 from functions.shared.events import Event, EventName, NotPublished
 from functions.shared.files import CHUNK_BYTES, FileDamaged, FileMissing, StoredFile
+from functions.shared.options import Options
 
 
 class FakeClock:
@@ -83,9 +84,11 @@ class FakeConversions:
             owner=Owner(id="", email=""),
             state=State.CANCELLED if is_running else record.conversion.state,
             filename="",
+            options=Options(),
             video=Video(bytes=0, sha256=""),
             mp3=None,
             error=None,
+            warnings=(),
             expires_at=None,
             updated_at=now,
         )

@@ -7,6 +7,7 @@ import contextlib
 import email
 import email.policy
 import hashlib
+import json
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
@@ -137,10 +138,10 @@ class Checker:
         return {*accepted} - {*self._conversions.distinct("_id", finished)}
 
     def _mp3s_of_same_videos(self) -> dict[tuple[str, str], dict[str, list[str]]]:
-        """Return the ids of completed conversions by their MP3's digest, by their video's digest and quality."""
+        """Return the ids of completed conversions by their MP3's digest, by their video's digest and options."""
         found: dict[tuple[str, str], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
         for document in self._conversions.find({"state": "completed", "deleted_at": None}):
-            video = (document["video"]["sha256"], document["options"]["quality"])
+            video = (document["video"]["sha256"], json.dumps(document["options"], sort_keys=True))
             found[video][document["mp3"]["sha256"]].append(document["_id"])
         return found
 

@@ -98,7 +98,7 @@ def test_an_event_that_comes_to_five_workers_at_once_is_told_once(
     claim = claims.claim(conversion_id, "worker")
     assert claim
     completed = event(EventName.CONVERSION_COMPLETED, conversion_id)
-    claims.complete(claim, Mp3(1, "00", 3.0, 64_000, 44_100, 2), Video(bytes=1, sha256="00"), completed)
+    claims.complete(claim, Mp3(1, "00", 3.0, 64_000, 44_100, 2), Video(bytes=1, sha256="00"), [], completed)
 
     for _ in range(DELIVERIES):
         workers.events.publish(completed)

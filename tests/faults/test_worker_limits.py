@@ -14,8 +14,9 @@ from pymongo.database import Database
 from functions.convert.encoder import FfmpegEncoder
 from functions.convert.failures import AttemptFailed
 from functions.convert.video import StoredVideo
-from functions.shared.conversions import Quality, Video
+from functions.shared.conversions import Video
 from functions.shared.mongo import Document
+from functions.shared.options import Options
 from infra.local.stack import RunningStack
 from tests.conversions import conversion
 from tests.fakes.shared import FakeFiles
@@ -113,7 +114,7 @@ def test_a_full_disk_is_told_from_a_bad_video(media: Media, observed: Observed, 
         Path("/dev/full").open("r+b", buffering=0) as full,
         pytest.raises(AttemptFailed, match="disk is full") as failed,
     ):
-        FfmpegEncoder(max_duration_s=60).encode(video, full, Quality.V2, lambda _: None)
+        FfmpegEncoder(max_duration_s=60).encode(video, full, Options(), lambda _: None)
 
     observed(f"ENOSPC: {str(failed.value)!r}, may be tried again")
 

@@ -7,7 +7,24 @@ from pathlib import Path
 import httpx
 import pytest
 
-from video2mp3 import ApiError, Client, ClientError, Conversion, Quality, State, TookTooLong, Unreachable
+from functions.shared.forms import read_form
+from functions.shared.options import Options as ServiceOptions
+from functions.upload.options import to_options
+from video2mp3 import (
+    ApiError,
+    Client,
+    ClientError,
+    Conversion,
+    Mp3,
+    Note,
+    Options,
+    Quality,
+    Source,
+    State,
+    TookTooLong,
+    Track,
+    Unreachable,
+)
 
 URL = "http://service"
 
@@ -210,6 +227,112 @@ def test_an_upload_sends_the_options_before_the_video(service, client, video):
     assert conversion == Conversion.from_json(conversion_json())
     assert body.index(b'name="quality"\r\n\r\n192\r\n') < body.index(b'name="video"; filename="My movie.mp4"')
     assert video.read_bytes() in body
+
+
+def test_every_option_is_sent_as_the_service_reads_it(service, client, video):
+    """The service has the same names and the same values."""
+    service.on("POST /v1/conversions", httpx.Response(202, json=conversion_json()))
+    options = Options(
+        quality=Quality.V0,
+        track=2,
+        tracks="mix",
+        start=0.00001,
+        end="1:30",
+        loudness=-16,
+        channels="mono",
+        sample_rate=44100,
+        damaged="accept",
+        cover=12.5,
+        chapters="none",
+        title="Grüße",
+        artist="A",
+        album="B",
+        album_artist="C",
+        genre="D",
+        year=2014,
+        track_number="3/12",
+        comment="one\ntwo",
+    )
+    assert options.keys() == Options.__annotations__.keys() == set(ServiceOptions.__struct_fields__)
+
+    client.upload(video, **options)
+
+    request = service.requests[0]
+    sent = read_form(request.headers["Content-Type"], [request.content]).fields
+    assert sent.keys() == options.keys()
+    # A track and a mix exclude each other.
+    del sent["tracks"]
+    read = to_options(sent)
+    assert (read.start, read.end, read.cover, read.loudness) == (0.00001, 90.0, "12.5", -16.0)
+    assert (read.title, read.comment, read.year, read.track) == ("Grüße", "one\ntwo", "2014", "2")
+
+
+def test_without_options_none_is_sent(service, client, video):
+    """So that a newer service's defaults hold."""
+    service.on("POST /v1/conversions", httpx.Response(202, json=conversion_json()))
+
+    client.upload(video)
+
+    request = service.requests[0]
+    assert read_form(request.headers["Content-Type"], [request.content]).fields == {}
+
+
+def test_an_option_that_does_not_exist_is_refused_before_anything_is_sent(service, client, video):
+    """A type checker says so, too, but not everybody runs one."""
+    with pytest.raises(TypeError, match="no option titel"):
+        client.upload(video, titel="T")
+
+    assert service.requests == []
+
+
+def test_what_was_learnt_of_the_video_and_of_the_mp3_is_told(service, client):
+    """Which soundtracks there are, which one was taken and how, and what the person should know."""
+    track = {
+        "number": 1,
+        "codec": "aac",
+        "channels": 6,
+        "sample_rate_hz": 48000,
+        "language": "eng",
+        "title": None,
+        "default": True,
+        "role": "commentary",
+        "usable": True,
+        "later": 1,
+    }
+    source = {"codec": "mp3", "channels": 2, "sample_rate_hz": None, "language": "deu", "later": 1}
+    mp3 = {
+        "bytes": 1,
+        "sha256": "00",
+        "duration_s": 2.5,
+        "bit_rate_bps": 128000,
+        "sample_rate_hz": 48000,
+        "channels": 2,
+        "method": "copied",
+        "track": 2,
+        "loudness_lufs": -16.1,
+        "true_peak_dbtp": -1.5,
+        "chapters": 3,
+        "cover": True,
+        "source": source,
+        "later": 1,
+    }
+    told = conversion_json(
+        state="completed",
+        video={"bytes": 3, "sha256": "00", "duration_s": 2.5, "tracks": [track]},
+        mp3=mp3,
+        warnings=[{"code": "filled-gap", "detail": "0.5 s.", "later": 1}],
+    )
+    service.on("GET /v1/conversions/c1", httpx.Response(200, json=told))
+
+    conversion = client.conversion("c1")
+
+    assert conversion.video.tracks == (
+        Track(1, "aac", 6, 48_000, "eng", None, default=True, role="commentary", usable=True),
+    )
+    assert conversion.mp3 == Mp3(
+        1, "00", 2.5, 128_000, 48_000, 2, "copied", 2, -16.1, -1.5, 3, cover=True, source=Source("mp3", 2, None, "deu")
+    )
+    assert conversion.warnings == (Note("filled-gap", "0.5 s."),)
 
 
 def test_an_upload_tells_how_far_it_is(service, client, video):

@@ -11,8 +11,9 @@ from functions.convert.encoder import Encoded, Progress
 from functions.convert.failures import Interrupted, TookTooLong
 from functions.convert.heartbeat import Deadline
 from functions.convert.video import Video
-from functions.shared.conversions import Quality, State
+from functions.shared.conversions import State
 from functions.shared.files import StoredFile
+from functions.shared.options import Options
 from tests.conversions import VIDEO
 from tests.fakes.convert import FakeEncoder
 from tests.fakes.shared import FakeFiles
@@ -71,10 +72,10 @@ class SlowFiles(FakeFiles):
 class LookingEncoder(FakeEncoder):
     """Looks at the video in many places first, as for an index that is spread over it."""
 
-    def encode(self, video: Video, mp3: BinaryIO, quality: Quality, on_progress: Progress) -> Encoded:
+    def encode(self, video: Video, mp3: BinaryIO, options: Options, on_progress: Progress) -> Encoded:
         for position in range(1000):
             video.read(position % len(VIDEO), position % len(VIDEO) + 1)
-        return super().encode(video, mp3, quality, on_progress)
+        return super().encode(video, mp3, options, on_progress)
 
 
 def look_slowly(world: World, time: Time) -> None:

@@ -174,6 +174,13 @@ def test_a_conversion_is_shown_to_its_owner(shelf):
         "bit_rate_bps": 190_000,
         "sample_rate_hz": 48_000,
         "channels": 2,
+        "method": "encoded",
+        "track": None,
+        "loudness_lufs": None,
+        "true_peak_dbtp": None,
+        "chapters": 0,
+        "cover": False,
+        "source": None,
     }
     assert json_of(answer)["completed_at"] == "2026-01-01T12:01:30.500000Z"
 

@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from functions.shared.forms import MAX_FIELD_BYTES
+from functions.upload.metadata import MAX_METADATA_BYTES
 from infra.gateway import calls, forms, intake, slices
 from infra.gateway.limits import Limits
 from infra.gateway.slices import SLICE_BYTES
@@ -174,7 +176,7 @@ def test_what_evidently_is_no_video_is_refused_before_it_is_sent(uploads: FakeUp
     [
         (part("video", MOVIE, "a.mp4") + part("video", MOVIE, "b.mp4") + END, "bad-multipart"),
         (part("video", MOVIE, "a.mp4") + b"--other--", "bad-multipart"),
-        (part("video", MOVIE, "a.mp4") + part("quality", b"x" * 2000) + END, "too-large"),
+        (part("video", MOVIE, "a.mp4") + part("quality", b"x" * (MAX_FIELD_BYTES + 1)) + END, "too-large"),
         (part("video", MOVIE, "a.mp4") + part("a", b"") + part("a", b"") + END, "invalid-input"),
         (part("video", MOVIE, "a.mp4") + part("x" * 9000, b"") + END, "too-large"),
         (part("video", MOVIE, "a.mp4") + b"".join(part(f"f{n}", b"") for n in range(10_000)) + END, "too-large"),
@@ -293,8 +295,10 @@ def test_a_short_outage_at_the_very_end_costs_nobody_an_upload(uploads: FakeUplo
 
 
 def test_the_limit_of_a_name_leaves_room_in_the_header():
-    """Upload-Metadata may have 4096 bytes, and a letter takes up to 4, of which base64 makes more."""
-    assert len("filename ") + len(base64.b64encode(("\U0001f3ac" * forms.MAX_NAME_LENGTH).encode())) <= 4096
+    """Upload-Metadata has a limit, and a letter takes up to 4 bytes, of which base64 makes more."""
+    longest = base64.b64encode(("\U0001f3ac" * forms.MAX_NAME_LENGTH).encode())
+
+    assert len("filename ") + len(longest) <= MAX_METADATA_BYTES
 
 
 def test_an_empty_video_in_a_long_form_is_for_the_function_to_refuse(uploads: FakeUploads):

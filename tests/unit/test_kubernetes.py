@@ -16,8 +16,8 @@ import infra.gateway.__main__
 import infra.host.__main__
 import infra.triggers.__main__
 from functions.convert.app import Settings as ConvertSettings
-from functions.shared.conversions import Quality
 from functions.shared.metrics import Sink
+from functions.shared.options import Quality
 from functions.shared.settings import from_env
 from infra.metrics import ServerSettings
 from infra.rabbitmq.topology import CONSUMER_TIMEOUT_MS

@@ -19,9 +19,10 @@ from functions.notify.letters import LINK_TTL, Letters
 from functions.notify.mailers import Undeliverable, recipient
 from functions.notify.settings import Settings
 from functions.notify.wording import MAX_NAME, bit_rate, channels, duration, file_name, plain, size, undecodable
-from functions.shared.conversions import Conversion, Failure, Owner
+from functions.shared.conversions import Conversion, Failure, Method, Note, Owner, Source, Track
 from functions.shared.events import Event, EventName
 from functions.shared.links import Links
+from functions.shared.options import Options
 from tests.conversions import NOW
 from tests.ended_conversions import COMPLETED, FAILED
 from tests.fakes.shared import FakeClock
@@ -41,6 +42,64 @@ def test_the_completed_letter_says_what_the_mp3_is():
     assert "Length:   12 min 5 s\n" in text
     assert "Size:     14.2 MB\n" in text
     assert "Bit rate: 157 kbit/s, stereo\n" in text
+
+
+def test_a_warning_is_in_both_parts_of_the_letter():
+    """A person who hears a gap wants to know that it was in the video."""
+    warnings = (Note("filled-gap", "2 s <were> missing\r\nat 1:30."), Note("other-track", "Soundtrack 1 is silent."))
+
+    letter = write(COMPLETED, warnings=warnings)
+
+    noted = "Please note:\n- 2 s <were> missing at 1:30.\n- Soundtrack 1 is silent.\n"
+    assert noted in body(letter, "plain").replace("\r\n", "\n")
+    seen = Seen(body(letter, "html"))
+    assert "2 s <were> missing at 1:30." in seen.text
+    assert "Soundtrack 1 is silent." in seen.text
+    assert "were" not in seen.tags
+
+
+def test_without_warnings_the_letter_says_nothing_of_them():
+    """Most videos are fine."""
+    for kind in ("plain", "html"):
+        assert "note" not in body(write(COMPLETED), kind)
+
+
+def test_the_letter_says_that_the_sound_was_copied():
+    """Nothing was lost then, and nobody need wonder why the bit rate is not the one of the other MP3s."""
+    assert COMPLETED.mp3
+    copied = write(COMPLETED, mp3=msgspec.structs.replace(COMPLETED.mp3, method=Method.COPIED))
+
+    assert "copied as it was" in body(copied, "plain")
+    assert "copied" not in body(write(COMPLETED), "plain")
+
+
+@pytest.mark.parametrize(
+    ("track", "words"),
+    [(1, "1 of 3 (eng)"), (2, "2 of 3 (deu, Für <Blinde> und Sehende)"), (3, "3 of 3"), (None, "all 3, mixed")],
+)
+def test_the_letter_says_which_of_several_soundtracks_is_heard(track, words):
+    """The video has the others too, and the person may have meant one of them."""
+    tracks = (
+        Track(1, "aac", 2, 48_000, "eng", None, default=True, role=None, usable=True),
+        Track(2, "aac", 2, 48_000, "deu", "Für\n<Blinde> und \u202eSehende", default=False, role=None, usable=True),
+        Track(3, "aac", 2, 48_000, None, "\x00", default=False, role=None, usable=True),
+    )
+    assert COMPLETED.mp3
+    mp3 = msgspec.structs.replace(COMPLETED.mp3, track=track, source=Source("aac", 2, 48_000, None))
+
+    letter = write(COMPLETED, mp3=mp3, video=msgspec.structs.replace(COMPLETED.video, tracks=tracks))
+
+    assert re.search(rf"^Soundtrack: +{re.escape(words)}\r?$", body(letter, "plain"), re.MULTILINE)
+    assert f"Soundtrack{words}" in Seen(body(letter, "html")).text
+    only = msgspec.structs.replace(COMPLETED.video, tracks=tracks[:1])
+    assert "Soundtrack" not in body(write(COMPLETED, mp3=mp3, video=only), "plain")
+
+
+def test_the_title_is_the_one_that_the_person_chose():
+    """The file's name is a poor title, which is why they chose one."""
+    letter = write(COMPLETED, options=Options(title="Our\u202e holiday"))
+
+    assert re.search(r"^Title: +Our holiday\r?$", body(letter, "plain"), re.MULTILINE)
 
 
 def test_the_link_is_signed_and_said_to_work_for_three_days():
@@ -139,7 +198,7 @@ foreign_text = st.lists(
 def test_no_text_from_outside_breaks_out_of_a_letter(name, detail):
     """A file name is whatever somebody typed, and a reason may quote the file."""
     for letter in (
-        write(COMPLETED, filename=name),
+        write(COMPLETED, filename=name, options=Options(title=name), warnings=(Note("x", detail),)),
         write(FAILED, filename=name, error=Failure(type="x", title=name, detail=detail)),
     ):
         sent = email.message_from_bytes(letter.as_bytes(), policy=SMTP)
@@ -152,7 +211,7 @@ def test_no_text_from_outside_breaks_out_of_a_letter(name, detail):
             assert body(sent, kind).splitlines() == body(letter, kind).splitlines()
             assert not [char for char in body(sent, kind) if ord(char) < 32 and char not in "\r\n"]
         seen = Seen(body(sent, "html"))
-        assert seen.tags <= {"html", "head", "meta", "title", "body", "p", "table", "tr", "th", "td", "a"}
+        assert seen.tags <= {"html", "head", "meta", "title", "body", "p", "table", "tr", "th", "td", "ul", "li", "a"}
         assert all(link.startswith("https://mp3.example.org/") for link in seen.links)
 
 

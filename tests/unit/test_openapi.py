@@ -1,6 +1,7 @@
 """The API document says what the code does: routes, problems, and the shapes of what is sent."""
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,16 +11,20 @@ import jsonschema
 import pytest
 import yaml
 from chalice.app import Chalice
+from msgspec.structs import asdict, replace
 
 from functions.auth.app import app as auth_app
 from functions.download.app import app as download_app
 from functions.health.app import app as health_app
 from functions.health.app import create_app as create_health_app
 from functions.health.health import Health
-from functions.shared.conversions import Conversion, Failure, Mp3, Options, Owner, Quality, State, Video
+from functions.shared.conversions import Conversion, Failure, Method, Mp3, Note, Owner, Source, State, Track, Video
 from functions.shared.logs import get_logger
+from functions.shared.options import Channels, Chapters, Damaged, Options, Quality, Tracks
 from functions.shared.problems import PROBLEMS, FieldError, InvalidInput
 from functions.upload.app import app as upload_app
+from functions.upload.metadata import MAX_METADATA_BYTES, describe
+from functions.upload.options import LOUDNESS_LUFS, MAX_COMMENT, MAX_TEXT, SAMPLE_RATES_HZ, to_options
 from infra.gateway.limits import MAX_BODY_BYTES
 from infra.template import load_template
 from tests.events import http_event, json_of
@@ -60,7 +65,11 @@ def every_value(value: Any) -> Iterator[Any]:
 
 
 def validate(instance: Any, schema: str) -> None:
-    whole = {"$ref": f"#/components/schemas/{schema}", "components": DOCUMENT["components"]}
+    validate_against(instance, {"$ref": f"#/components/schemas/{schema}"})
+
+
+def validate_against(instance: Any, schema: dict[str, Any]) -> None:
+    whole = {**schema, "components": DOCUMENT["components"]}
     jsonschema.Draft202012Validator(whole, format_checker=jsonschema.FormatChecker()).validate(instance)
 
 
@@ -190,15 +199,27 @@ def test_a_conversion_is_as_documented():
         created_at=now,
         updated_at=now,
     )
-    mp3 = Mp3(bytes=1, sha256="0" * 64, duration_s=5.31, bit_rate_bps=128_000, sample_rate_hz=48_000, channels=2)
+    old_mp3 = Mp3(bytes=1, sha256="0" * 64, duration_s=5.31, bit_rate_bps=128_000, sample_rate_hz=48_000, channels=2)
+    mp3 = replace(
+        old_mp3,
+        method=Method.COPIED,
+        track=1,
+        loudness_lufs=-16.1,
+        true_peak_dbtp=-1.2,
+        chapters=3,
+        cover=True,
+        source=Source("mp3", 2, 48_000, "deu"),
+    )
+    track = Track(1, "mp3", 2, 48_000, "deu", "Kommentar", default=True, role="commentary", usable=True)
+    options = to_options({"quality": "v0", "tracks": "mix", "start": "1:30", "sample_rate": "44100", "title": "T"})
     full = Conversion(
         id="c1",
         owner=Owner("u1", "ada@example.org"),
         state=State.COMPLETED,
         progress=1,
         filename="a.mp4",
-        options=Options(),
-        video=Video(1, "0" * 64, 5.31),
+        options=options,
+        video=Video(1, "0" * 64, 5.31, (track, replace(track, language=None, channels=None, role=None))),
         mp3=mp3,
         error=Failure("no-audio-track", "No sound", "There is no sound in it."),
         attempts=1,
@@ -206,9 +227,10 @@ def test_a_conversion_is_as_documented():
         updated_at=now,
         completed_at=now,
         expires_at=now,
+        warnings=(Note("filled-gap", "0.5 s were missing."),),
     )
 
-    for conversion in (empty, full):
+    for conversion in (empty, full, replace(full, mp3=old_mp3)):
         validate(json.loads(conversion.to_json()), "Conversion")
 
 
@@ -251,7 +273,71 @@ def test_states_and_qualities_are_the_codes():
 
     assert schemas["State"]["enum"] == list(State)
     assert schemas["Quality"]["enum"] == list(Quality)
+    assert schemas["Mp3"]["properties"]["method"]["enum"] == list(Method)
     assert schemas["Quality"]["default"] == Options().quality
+
+
+def metadata_parameter() -> dict[str, Any]:
+    parameters = map(resolve, operation_of("POST", "/v1/uploads")["parameters"])
+    return next(parameter for parameter in parameters if parameter["name"] == "Upload-Metadata")
+
+
+def test_every_option_is_documented_in_the_form_in_the_metadata_and_in_the_answer():
+    """What a person can choose stands in one place in the code, and in three here."""
+    schemas = DOCUMENT["components"]["schemas"]
+    form, answer = schemas["VideoForm"]["properties"], schemas["Options"]
+    metadata = metadata_parameter()
+    names = list(Options.__struct_fields__)
+
+    assert [*form] == ["video", *names]
+    assert [*answer["properties"]] == answer["required"] == names
+    # The first two are the name of the video.
+    assert re.findall("`([a-z_]+)`", metadata["description"])[2:] == names
+    for name, default in asdict(Options()).items():
+        assert resolve(form[name]).get("default") == default, name
+
+
+def test_the_values_of_an_option_are_the_codes():
+    """A range that differs from the code's makes clients send what is refused, or refuse what would be taken."""
+    form = {name: resolve(each) for name, each in DOCUMENT["components"]["schemas"]["VideoForm"]["properties"].items()}
+    kinds = {"tracks": Tracks, "channels": Channels, "damaged": Damaged, "chapters": Chapters}
+
+    assert {name: form[name]["enum"] for name in kinds} == {name: list(kind) for name, kind in kinds.items()}
+    assert tuple(form["sample_rate"]["enum"]) == SAMPLE_RATES_HZ
+    assert (form["loudness"]["minimum"], form["loudness"]["maximum"]) == LOUDNESS_LUFS
+    assert (form["title"]["maxLength"], form["comment"]["maxLength"]) == (MAX_TEXT, MAX_COMMENT)
+    for name, schema in form.items():
+        for example in schema.get("examples", ()):
+            validate_against(example, schema)
+            to_options({name: str(example)})
+
+
+@pytest.mark.parametrize(
+    ("name", "texts"),
+    [
+        ("track", ["2", "02", "64", "eng", "DE", "pt-BR", "zh-Hant-TW"]),
+        ("start", ["0", "90.5", "1:30", "75:30", "1:02:03", "99:59:59.999999"]),
+        ("end", ["90.5", "1:30", "99:59:59.999"]),
+        ("cover", ["auto", "none", "0", "12.5", "00:01:30.500"]),
+        ("year", ["1", "2014", "2014-11-08"]),
+        ("track_number", ["3", "03/12", "999/999"]),
+    ],
+)
+def test_a_documented_pattern_refuses_nothing_that_the_code_takes(name, texts):
+    """A page that checks its form by it would keep people from what the service can do."""
+    for text in texts:
+        to_options({name: text})
+        validate_against(text, DOCUMENT["components"]["schemas"]["VideoForm"]["properties"][name])
+
+
+def test_the_example_of_upload_metadata_is_taken():
+    """People copy it."""
+    metadata = metadata_parameter()
+
+    described = describe(metadata["example"])
+
+    assert described.options == Options(quality=Quality.V0, start=90.0, title="Grüße")
+    assert f"{MAX_METADATA_BYTES:,} bytes" in metadata["description"]
 
 
 def test_a_problem_with_fields_is_as_documented():

@@ -2,8 +2,8 @@
 
 import pytest
 
-from functions.shared.conversions import Options, Quality
 from functions.shared.events import EventName
+from functions.shared.options import Options, Quality
 from functions.shared.problems import Unavailable
 from functions.upload.deps import Deps
 from functions.upload.finishing import conversion_of
@@ -394,8 +394,8 @@ def test_metadata_that_cannot_be_read_are_refused(deps, tus, metadata):
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("quality", "best", "Use one of: v0, v2, v4, 128, 192, 256, 320."),
-        ("quality", "", "Use one of: v0, v2, v4, 128, 192, 256, 320."),
+        ("quality", "best", "Use one of: auto, copy, v0, v2, v4, 128, 192, 256, 320."),
+        ("quality", "", "Use one of: auto, copy, v0, v2, v4, 128, 192, 256, 320."),
         ("qualty", "v0", "There is no such option. Use: quality."),
         ("Quality", "v0", "There is no such option. Use: quality."),
     ],

@@ -6,9 +6,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from msgspec.structs import asdict
 
-from functions.shared.conversions import ConversionMissing, Options, Owner, Quality, State
+from functions.shared.conversions import ConversionMissing, Owner, State
 from functions.shared.events import EventName
+from functions.shared.options import Options, Quality
 from functions.shared.problems import Unavailable
 from functions.shared.sniffing import UnsupportedMedia
 from functions.upload.accept import EmptyFile, accept_video
@@ -57,8 +59,13 @@ def test_the_answer_is_the_conversion_and_says_where_it_is(deps):
         "state": "queued",
         "progress": 0.0,
         "filename": "movie.mp4",
-        "options": {"quality": "v2"},
-        "video": {"bytes": len(VIDEO), "sha256": hashlib.sha256(VIDEO).hexdigest(), "duration_s": None},
+        "options": asdict(Options()),
+        "video": {
+            "bytes": len(VIDEO),
+            "sha256": hashlib.sha256(VIDEO).hexdigest(),
+            "duration_s": None,
+            "tracks": [],
+        },
         "mp3": None,
         "error": None,
         "attempts": 0,
@@ -66,6 +73,7 @@ def test_the_answer_is_the_conversion_and_says_where_it_is(deps):
         "updated_at": "2026-01-01T12:00:00Z",
         "completed_at": None,
         "expires_at": None,
+        "warnings": [],
     }
 
 
@@ -82,7 +90,7 @@ def test_options_may_come_before_the_video(deps):
     """HTML forms send the parts in the order of the page."""
     answer = create_app(lambda: deps)(form_event(part("quality", b"320"), part("video", VIDEO, "m.mp4")), None)
 
-    assert json_of(answer)["options"] == {"quality": "320"}
+    assert json_of(answer)["options"] == asdict(Options(quality=Quality.CBR_320))
     assert deps.conversions.get(ID).options == Options(quality=Quality.CBR_320)
 
 
@@ -244,7 +252,7 @@ def test_a_wrong_quality_is_answered_with_the_right_ones(deps):
     """A person should not have to look them up."""
     answer = create_app(lambda: deps)(form_event(part("video", VIDEO, "m.mp4"), part("quality", b"hi")), None)
 
-    assert json_of(answer)["errors"][0]["message"] == "Use one of: v0, v2, v4, 128, 192, 256, 320."
+    assert json_of(answer)["errors"][0]["message"] == "Use one of: auto, copy, v0, v2, v4, 128, 192, 256, 320."
 
 
 @pytest.mark.parametrize("end", [b"", b"--cut", b"--cut-", b"--other--\r\n"])
@@ -323,8 +331,8 @@ def test_a_stored_video_is_queued_as_one_in_a_form_is(deps, upload_id):
     assert (answer.status, answer.header("Location")) == (202, f"/v1/conversions/{upload_id}")
     assert answer.header("Content-Type") == "application/json"
     assert (answer.json["state"], answer.json["filename"]) == ("queued", "Ferien.mp4")
-    assert answer.json["options"] == {"quality": "v0"}
-    assert answer.json["video"] == {"bytes": len(VIDEO), "sha256": None, "duration_s": None}
+    assert answer.json["options"] == asdict(Options(quality=Quality.V0))
+    assert answer.json["video"] == {"bytes": len(VIDEO), "sha256": None, "duration_s": None, "tracks": []}
     assert deps.videos.contents == {upload_id: VIDEO}
     assert [event.conversion_id for event in deps.events.published] == [upload_id]
 

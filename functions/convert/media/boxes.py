@@ -6,11 +6,11 @@ The layout is that of ISO/IEC 14496-12; as far as it matters here, QuickTime's i
 import struct
 import sys
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from functions.convert.failures import InvalidMedia
-from functions.convert.media import MAX_STREAMS
+from functions.convert.media.limits import MAX_STREAMS
 from functions.convert.video import Read
 
 _KINDS = frozenset(
@@ -19,7 +19,7 @@ _KINDS = frozenset(
 # Eight hours in fragments of half a second have half as many, and a walk past them all takes seconds.
 _MOST_BOXES = 250_000
 
-# An index with more boxes in one than this, or with more tracks, is none of a video.
+# An index with more boxes in one than this, or with more tracks, belongs to no video.
 _MOST_CHILDREN = 1000
 
 # From the index down to the tables of a track that tell where in the file its pieces begin.
@@ -49,7 +49,32 @@ def top_boxes(read: Read, size: int) -> Iterator[Box]:
 
     A box may end behind the file's end. Raises InvalidMedia if there are too many.
     """
-    position = 0
+    return _top_boxes(read, size, _KINDS.__contains__)
+
+
+def all_boxes(read: Read, size: int, start: int = 0) -> Iterator[Box]:
+    """Yield the boxes from `start` on as `top_boxes` does, also those whose kind is unknown but made of letters."""
+    return _top_boxes(read, size, _is_kind, start)
+
+
+def children(read: Read, start: int, end: int) -> Iterator[Box]:
+    """Yield the boxes between two positions, up to one that does not fit. Raises InvalidMedia if there are too many."""
+    for _ in range(_MOST_CHILDREN):
+        header = read(start, min(start + 16, end))
+        if len(header) < 8:
+            return
+        length, kind = struct.unpack_from(">I4s", header)
+        if length == 1 and len(header) == 16:
+            length = int.from_bytes(header[8:], "big")
+        # QuickTime ends a list with a length of 0.
+        if length < 8 or length > end - start:
+            return
+        yield Box(kind, start, start + length)
+        start += length
+    raise InvalidMedia("The index has too many parts to be that of a video.")
+
+
+def _top_boxes(read: Read, size: int, is_known: Callable[[bytes], bool], position: int = 0) -> Iterator[Box]:
     for _ in range(_MOST_BOXES):
         header = read(position, position + 16)
         if len(header) < 8:
@@ -57,7 +82,7 @@ def top_boxes(read: Read, size: int) -> Iterator[Box]:
                 yield Box(b"", position, position + 8)
             return
         length, kind = struct.unpack_from(">I4s", header)
-        if kind not in _KINDS:
+        if not is_known(kind):
             return
         if length == 1 and len(header) == 16:
             length = struct.unpack_from(">Q", header, 8)[0]
@@ -67,6 +92,10 @@ def top_boxes(read: Read, size: int) -> Iterator[Box]:
             return
         position = end
     raise InvalidMedia("The file is made of too many parts to be a video.")
+
+
+def _is_kind(kind: bytes) -> bool:
+    return kind in _KINDS or (kind.isascii() and kind.isalnum())
 
 
 def move_index(index: bytes, by: int, behind: int) -> bytes:

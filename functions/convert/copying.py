@@ -1,0 +1,123 @@
+"""Sound that is MP3 already gets into an MP3 as it is, bit by bit."""
+
+import contextlib
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from typing import IO, BinaryIO, NamedTuple
+
+from functions.convert.decoder import Packets
+from functions.convert.feed import Feed
+from functions.convert.ffmpeg import Ffmpeg, Pipe, Source, watch
+from functions.convert.lame import Loudness, Meter
+from functions.convert.media.probe import Description
+from functions.convert.mp3_copy import NotCopyable, copy_frames, find_gapless
+from functions.convert.mp3_frames import Mp3Facts
+from functions.convert.mp3_info import Gapless
+from functions.shared.conversions import Track
+
+# A gap in MP3 frames would need silence between them, and what starts later needs it before them.
+_LATEST_START_S = 0.03
+
+
+class Copied(NamedTuple):
+    """An MP3 with the frames of a soundtrack, which ends at `sound_s` of the video. `packets` are what it was."""
+
+    facts: Mp3Facts
+    loudness: Loudness
+    sound_s: float
+    packets: Packets
+
+
+def copy_sound(
+    source: Source,
+    track: Track,
+    description: Description,
+    mp3: BinaryIO,
+    *,
+    promised_s: float | None,
+    on_tick: Callable[[], None],
+    stall_s: float,
+) -> Copied:
+    """Write the frames of an MP3 soundtrack to `mp3`, an empty file, behind an Info frame.
+
+    Raises:
+        NotCopyable: it has gaps or damage, starts late, or changes on the way. Nothing is to be read in `mp3`.
+        AttemptFailed: see Ffmpeg.
+    """
+    rate = track.sample_rate_hz or 0
+    packets = Packets(rate)
+    specifier = description.specifiers[[each.number for each in description.tracks].index(track.number)]
+    with tempfile.TemporaryFile() as frames:
+        arguments = [
+            *description.input_arguments,
+            *("-map", specifier, "-c", "copy", "-f", "mp3", "-write_xing", "0", "-id3v2_version", "0"),
+            *("-fd", str(frames.fileno()), "fd:", "-map", specifier, "-c", "copy"),
+        ]
+        _listed(arguments, source, [frames.fileno()], packets.read, on_tick=on_tick, stall_s=stall_s)
+        if len(packets.stretches) != 1 or packets.stretches[0].start > _LATEST_START_S * rate:
+            raise NotCopyable("There is silence before it, or in it.")
+        facts = copy_frames(frames, mp3, _gapless(source, packets, promised_s, rate))
+    loudness = _decode(mp3, facts, rate, on_tick, stall_s)
+    return Copied(facts, loudness, packets.end / rate, packets)
+
+
+def _gapless(source: Source, packets: Packets, promised_s: float | None, rate: int) -> Gapless | None:
+    """Return how much at both ends is the encoder's and not the sound: an MP3 says so itself, a container by times."""
+    if not isinstance(source, Feed):
+        size = os.fstat(source.fileno()).st_size
+
+        def read(start: int, end: int) -> bytes:
+            return os.pread(source.fileno(), max(min(end, size) - start, 0), start)
+
+        if found := find_gapless(read, size):
+            return found
+    at_end = 0 if promised_s is None else packets.end - round(promised_s * rate)
+    return Gapless.skipping(max(0, -packets.stretches[0].start), max(0, at_end))
+
+
+def _decode(mp3: BinaryIO, facts: Mp3Facts, rate: int, on_tick: Callable[[], None], stall_s: float) -> Loudness:
+    """Return how loud an MP3 is. Raises NotCopyable if less comes out of it than its frames promise."""
+    meter = Meter()
+    decoded = Packets(rate)
+    arguments = [
+        *("-protocol_whitelist", "fd", "-format_whitelist", "mp3", "-codec_whitelist", "mp3float", "-fd", "0"),
+        *("-f", "mp3", "-i", "fd:", "-filter_complex", f"[0:a]asplit[a][b];[a]{meter.filters()}[heard]"),
+        *("-map", "[heard]", "-f", "null", "-", "-map", "[b]", "-c:a", "pcm_s16le"),
+    ]
+    _listed(arguments, mp3, [meter.pipe.write_end], decoded.read, on_tick=on_tick, stall_s=stall_s, meter=meter)
+    heard = sum(stretch.end - stretch.start for stretch in decoded.stretches)
+    if heard < facts.samples - facts.samples // facts.frames:
+        raise NotCopyable("Some of it cannot be decoded.")
+    return meter.result()
+
+
+def _listed(
+    arguments: Sequence[str],
+    source: Source,
+    passed: Sequence[int],
+    read: Callable[[IO[bytes]], None],
+    *,
+    on_tick: Callable[[], None],
+    stall_s: float,
+    meter: Meter | None = None,
+) -> None:
+    """Run ffmpeg, with a listing of its last output for `read`."""
+    with contextlib.ExitStack() as stack:
+        pipe = Pipe()
+        stack.callback(pipe.close)
+        listing = stack.enter_context(os.fdopen(pipe.read_end, "rb", closefd=False))
+        command = [*arguments, "-f", "framecrc", "-fd", str(pipe.write_end), "fd:"]
+        program = Ffmpeg(command, source, passed=[*passed, pipe.write_end])
+        pipe.close_write_end()
+        thread = threading.Thread(target=read, args=(listing,), name="ffmpeg-packets", daemon=True)
+        thread.start()
+        stack.callback(thread.join)
+        if meter:
+            stack.callback(meter.pipe.close)
+            meter.start(stack)
+        stack.enter_context(program)
+        watch([program], on_tick, lambda: 0.0, stall_s)
+        if program.exit_code():
+            raise NotCopyable("It cannot be read.")

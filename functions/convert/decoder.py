@@ -1,0 +1,226 @@
+"""From a video to plain samples: one ffmpeg decodes, and what it lists beside the samples tells where they belong.
+
+It writes the samples into one pipe, and into others a line for each piece of sound: for what it decoded, and for the
+packets that it decoded this from. So the samples can be laid out in the video's time on their way to the encoder, and
+it shows what could not be decoded.
+"""
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from functions.convert.ffmpeg import Ffmpeg, Pipe, Source
+from functions.convert.media.kinds import BARE, STITCHED
+from functions.convert.media.listing import packets
+from functions.convert.media.probe import Description
+from functions.convert.media.tracks import Choice
+from functions.convert.sound import Form, graph
+from functions.convert.timeline import Gap, Piece, Timeline
+
+SAMPLE_BYTES = 4
+# So many bytes are moved at once. They must fit into the smallest pipe, since their lines come ahead of them.
+_BATCH_BYTES = 32 * 1024
+_SILENCE_BYTES = 256 * 1024
+# Packets this close to one another are one stretch: containers round their time stamps.
+_TOUCHING_S = 0.03
+
+
+class Part(NamedTuple):
+    """The part of the sound that is wanted, in samples. `end` is None for all of it."""
+
+    start: int = 0
+    end: int | None = None
+
+
+class Packets:
+    """The packets of one soundtrack, as they come; in a listing it is the first stream. Times are in samples at `rate`.
+
+    Attributes:
+        count: how many there are.
+        bytes: their sizes added up.
+        stretches: when there are packets. Those that touch are one stretch.
+    """
+
+    def __init__(self, rate: int) -> None:
+        self.count = 0
+        self.bytes = 0
+        self.stretches: list[Gap] = []
+        self._rate = rate
+
+    def read(self, listing: Iterable[bytes]) -> None:
+        """Read a listing to its end."""
+        touching = round(_TOUCHING_S * self._rate)
+        start = end = 0
+        for packet in packets(listing):
+            if packet.stream:
+                continue
+            at, to = round(packet.pts * packet.tick_s * self._rate), round(packet.end_s * self._rate)
+            if self.count and start <= at <= end + touching:
+                end = max(end, to)
+            else:
+                if self.count:
+                    self.stretches.append(Gap(start, end))
+                start, end = at, to
+            self.count += 1
+            self.bytes += packet.size
+        if self.count:
+            self.stretches.append(Gap(start, end))
+
+    @property
+    def end(self) -> int:
+        """Where the last of them ends."""
+        return max((stretch.end for stretch in self.stretches), default=0)
+
+
+class Decoder:
+    """Decodes what was chosen of a video, and writes `form` samples into `target`, a pipe, with silence in the gaps.
+
+    Attributes:
+        timeline: what was written, and where it was missing.
+        packets: what the first chosen soundtrack was decoded from.
+        written: how many samples were written: those of the part that is wanted.
+        moved_at: when, on the monotonic clock, samples were last written.
+    """
+
+    def __init__(self, choice: Choice, description: Description, form: Form, part: Part) -> None:
+        has_company = description.has_pictures or len(description.tracks) > 1
+        has_clock = description.kind not in BARE
+        self.timeline = Timeline(form.rate, follows_clock=has_clock, may_wait=has_company)
+        self.packets = Packets(form.rate)
+        self.written = 0
+        self.moved_at = 0.0
+        # What cannot be decoded is counted here, and how much of it is too much decided elsewhere.
+        self._arguments = ["-max_error_rate", "1", *description.input_arguments]
+        self._arguments += ["-filter_complex", graph(choice, description, form)]
+        numbers = [track.number for track in description.tracks]
+        self._listed = ["-map", description.specifiers[numbers.index(choice.tracks[0].number)]]
+        if description.kind in STITCHED:
+            # A stream that nobody wants has no say in where the video starts, so the pictures are wanted, too.
+            self._listed += ["-map", "0:V:0?"]
+        self._frame_bytes = SAMPLE_BYTES * form.channels
+        self._part = part
+        self._is_done = False
+        self._error: BaseException | None = None
+
+    def start(self, stack: contextlib.ExitStack, source: Source, target: Pipe) -> Ffmpeg:
+        """Start it. What must be ended and closed then is left to `stack`. `target` is closed when all is written."""
+        pipes = sound, pieces, listed = Pipe(), Pipe(), Pipe()
+        for pipe in pipes:
+            stack.callback(pipe.close)
+        listing = ["-flush_packets", "1", "-f", "framecrc", "-fd"]
+        command = [
+            *self._arguments,
+            *("-map", "[sound]", "-c:a", "pcm_f32le", "-f", "f32le", "-fd", str(sound.write_end), "fd:"),
+            *("-map", "[pieces]", "-c:a", "pcm_f32le", *listing, str(pieces.write_end), "fd:"),
+            *(*self._listed, "-c", "copy", *listing, str(listed.write_end), "fd:"),
+        ]
+        threads = [
+            threading.Thread(target=self._lay_out, args=(sound, pieces, target), name="ffmpeg-sound", daemon=True),
+            threading.Thread(target=self._list, args=(listed,), name="ffmpeg-packets", daemon=True),
+        ]
+        program = Ffmpeg(command, source, passed=[pipe.write_end for pipe in pipes])
+        for pipe in pipes:
+            pipe.close_write_end()
+        for thread in threads:
+            thread.start()
+            stack.callback(thread.join)
+        # It goes before the threads that read from it.
+        return stack.enter_context(program)
+
+    def check(self) -> None:
+        """Raise what kept the samples from being written, if anything did."""
+        if self._error:
+            raise self._error
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all of the part that is wanted was written, though the sound goes on."""
+        return self._is_done
+
+    def _list(self, pipe: Pipe) -> None:
+        with os.fdopen(pipe.read_end, "rb", closefd=False) as listing:
+            self.packets.read(listing)
+
+    def _lay_out(self, sound: Pipe, pieces: Pipe, target: Pipe) -> None:
+        try:
+            with os.fdopen(pieces.read_end, "rb", closefd=False) as listing:
+                found = (Piece(packet.pts, packet.duration) for packet in packets(listing))
+                self._write(found, sound.read_end, target.write_end)
+        except (BrokenPipeError, SoundEnded):
+            pass  # one of the two programs has ended too early, and tells why
+        except BaseException as error:  # noqa: BLE001  # it is raised in the thread that asks
+            self._error = error
+        finally:
+            target.close_write_end()
+            sound.close_read_end()
+
+    def _write(self, pieces: Iterator[Piece], sound: int, target: int) -> None:
+        position = waiting = 0
+        for silence, length in self.timeline.steps(pieces):
+            if silence:
+                self._copy(position - waiting, waiting, sound, target)
+                waiting = 0
+                self._write_silence(position, silence, target)
+                position += silence
+            position += length
+            waiting += length
+            if waiting * self._frame_bytes >= _BATCH_BYTES:
+                self._copy(position - waiting, waiting, sound, target)
+                waiting = 0
+            if self._part.end is not None and position - waiting >= self._part.end:
+                self._is_done = True
+                return
+        self._copy(position - waiting, waiting, sound, target)
+
+    def _copy(self, position: int, length: int, sound: int, target: int) -> None:
+        """Move samples that belong at a position, as far as they are wanted."""
+        before, wanted, behind = self._cut(position, length)
+        _discard(before * self._frame_bytes, sound)
+        _move(wanted * self._frame_bytes, sound, target)
+        _discard(behind * self._frame_bytes, sound)
+        self._count(wanted)
+
+    def _write_silence(self, position: int, length: int, target: int) -> None:
+        wanted = self._cut(position, length)[1]
+        zeros = bytes(_SILENCE_BYTES)
+        left = wanted * self._frame_bytes
+        while left:
+            left -= os.write(target, zeros[: min(left, len(zeros))])
+            self.moved_at = time.monotonic()
+        self._count(wanted)
+
+    def _cut(self, position: int, length: int) -> tuple[int, int, int]:
+        """Return how many of `length` samples lie before the part, in it, and behind it."""
+        end = position + length
+        before = min(max(self._part.start - position, 0), length)
+        behind = (
+            0 if self._part.end is None else min(max(end - max(self._part.end, position + before), 0), length - before)
+        )
+        return before, length - before - behind, behind
+
+    def _count(self, samples: int) -> None:
+        self.written += samples
+        self.moved_at = time.monotonic()
+
+
+class SoundEnded(Exception):
+    """Raised when there are fewer samples than were listed."""
+
+
+def _move(count: int, source: int, target: int) -> None:
+    while count:
+        moved = os.splice(source, target, count)
+        if not moved:
+            raise SoundEnded
+        count -= moved
+
+
+def _discard(count: int, source: int) -> None:
+    while count:
+        data = os.read(source, min(count, _SILENCE_BYTES))
+        if not data:
+            raise SoundEnded
+        count -= len(data)

@@ -1,0 +1,174 @@
+"""From plain samples to MP3 frames: one ffmpeg encodes with LAME, decodes what it made, and measures that."""
+
+import contextlib
+import math
+import os
+import re
+import threading
+import time
+from collections.abc import Sequence
+from typing import BinaryIO, NamedTuple
+
+from functions.convert.ffmpeg import Ffmpeg, Pipe
+from functions.convert.sound import Form, Levels
+from functions.shared.options import Quality
+
+_METER_TAIL_BYTES = 8 * 1024
+_VALUE = re.compile(rb"^lavfi\.r128\.(I|true_peak)=(\S+)$", re.MULTILINE)
+# What ebur128 says when nothing was loud enough to count: EBU Tech 3341, the absolute gate.
+_SILENT_LUFS = -70.0
+_DEFAULT_LEVEL = Quality.V2
+# What MPEG-1, MPEG-2 and MPEG 2.5 have, in kbit/s, by the lowest sample rate of each.
+_HIGHEST_KBPS = ((32_000, 320), (16_000, 160), (0, 64))
+
+
+class Loudness(NamedTuple):
+    """How loud sound is: integrated, in LUFS (EBU R 128), and its highest true peak, in dBTP. Silence has None."""
+
+    lufs: float | None
+    peak_db: float | None
+
+
+class Meter:
+    """Reads what the filter ebur128 measures, until it ends."""
+
+    def __init__(self) -> None:
+        self.pipe = Pipe()
+        self.moved_at = 0.0
+        self._tail = b""
+        self._thread = threading.Thread(target=self._read, name="ffmpeg-meter", daemon=True)
+
+    def start(self, stack: contextlib.ExitStack) -> None:
+        """Begin to read, now that ffmpeg has the other end. `stack` waits for the end."""
+        self.pipe.close_write_end()
+        self._thread.start()
+        stack.callback(self._thread.join)
+
+    def result(self) -> Loudness:
+        """Return what was measured of all."""
+        self._thread.join()
+        values = {name: float(value) for name, value in _VALUE.findall(self._tail)}
+        lufs, peak = values.get(b"I", _SILENT_LUFS), values.get(b"true_peak", 0.0)
+        return Loudness(
+            lufs=round(lufs, 2) if lufs > _SILENT_LUFS else None,
+            peak_db=round(20 * math.log10(peak), 2) if peak > 0 else None,
+        )
+
+    def filters(self) -> str:
+        """Return the filters that measure. Mono is measured as it is heard, from two loudspeakers."""
+        measured = f"ametadata=mode=print:file=pipe\\\\:{self.pipe.write_end}"
+        return f"ebur128=peak=true:metadata=1:dualmono=1,{measured}"
+
+    def _read(self) -> None:
+        while data := os.read(self.pipe.read_end, 65_536):
+            self._tail = (self._tail + data)[-_METER_TAIL_BYTES:]
+            self.moved_at = time.monotonic()
+        self.pipe.close()
+
+
+class Alarm:
+    """Notices that samples exceed full scale."""
+
+    def __init__(self) -> None:
+        self.pipe = Pipe()
+        self.is_raised = False
+        self._thread = threading.Thread(target=self._read, name="ffmpeg-alarm", daemon=True)
+
+    def start(self, stack: contextlib.ExitStack) -> None:
+        """Begin to listen, now that ffmpeg has the other end. `stack` waits for the end."""
+        self.pipe.close_write_end()
+        self._thread.start()
+        stack.callback(self._thread.join)
+
+    def filters(self) -> list[str]:
+        """Return the filters that raise it. To silencedetect, "silence" is all that is not above this level."""
+        printed = f"ametadata=mode=print:key=lavfi.silence_end:file=pipe\\\\:{self.pipe.write_end}"
+        return ["silencedetect=noise=1:duration=0.0001", printed]
+
+    def _read(self) -> None:
+        while os.read(self.pipe.read_end, 65_536):
+            self.is_raised = True
+        self.pipe.close()
+
+
+def bit_rate_arguments(quality: Quality, form: Form) -> list[str]:
+    """Return the arguments for LAME. A bit rate that is too high for the sample rate is lowered."""
+    if quality.isdigit():
+        return ["-b:a", f"{min(int(quality), highest_kbps(form.rate))}k"]
+    level = quality if quality.startswith("v") else _DEFAULT_LEVEL
+    return ["-q:a", level.removeprefix("v")]
+
+
+def highest_kbps(rate: int) -> int:
+    """Return the highest bit rate that an MP3 of a sample rate can have."""
+    return next(kbps for lowest, kbps in _HIGHEST_KBPS if rate >= lowest)
+
+
+class Lame:
+    """Encodes the samples that come out of a pipe, which must be in `form`, into `mp3`, from where that stands."""
+
+    def __init__(self, form: Form, quality: Quality, levels: Levels, mp3: BinaryIO) -> None:
+        self.meter = Meter()
+        self.alarm = Alarm()
+        self._mp3 = mp3
+        watching = self.alarm.filters() if levels.ceiling_db is None else ["anull"]
+        self._arguments = [
+            *_samples(form),
+            *("-filter_complex", f"[0:a]{','.join([*levels.filters(), *watching])}[loud]"),
+            *("-map", "[loud]", "-c:a", "libmp3lame", *bit_rate_arguments(quality, form)),
+            # The frames are written to a file that can be sought, or the Xing header would be missing.
+            *("-f", "mp3", "-id3v2_version", "0", "-write_xing", "1", "-fd", str(mp3.fileno()), "fd:"),
+            # What LAME made is decoded at once, on another core: an MP3 that does not decode fails the run. What is
+            # measured is what will be heard.
+            *("-dec", "0:0", "-filter_complex", f"[dec:0]{self.meter.filters()}[heard]"),
+            *("-map", "[heard]", "-f", "null", "-"),
+        ]
+
+    def start(self, stack: contextlib.ExitStack, samples: Pipe) -> Ffmpeg:
+        """Start it. What must be ended and closed then is left to `stack`."""
+        watched = (self.meter, self.alarm)
+        passed = [self._mp3.fileno(), *(each.pipe.write_end for each in watched)]
+        return _started(stack, self._arguments, samples, passed, watched)
+
+
+class Gauge:
+    """Measures the samples that come out of a pipe, and encodes nothing."""
+
+    def __init__(self, form: Form, levels: Levels) -> None:
+        self.meter = Meter()
+        chain = ",".join([*levels.filters(), self.meter.filters()])
+        self._arguments = [
+            *_samples(form),
+            "-filter_complex",
+            f"[0:a]{chain}[heard]",
+            "-map",
+            "[heard]",
+            "-f",
+            "null",
+            "-",
+        ]
+
+    def start(self, stack: contextlib.ExitStack, samples: Pipe) -> Ffmpeg:
+        """Start it. What must be ended and closed then is left to `stack`."""
+        return _started(stack, self._arguments, samples, [self.meter.pipe.write_end], [self.meter])
+
+
+def _started(
+    stack: contextlib.ExitStack,
+    arguments: Sequence[str],
+    samples: Pipe,
+    passed: Sequence[int],
+    watched: Sequence[Meter | Alarm],
+) -> Ffmpeg:
+    for each in watched:
+        stack.callback(each.pipe.close)
+    program = Ffmpeg(arguments, samples.read_end, passed=passed)
+    samples.close_read_end()
+    for each in watched:
+        each.start(stack)
+    # It goes before the threads that read from it.
+    return stack.enter_context(program)
+
+
+def _samples(form: Form) -> list[str]:
+    return ["-f", "f32le", "-ar", str(form.rate), "-ac", str(form.channels), "-fd", "0", "-i", "fd:"]

@@ -1,0 +1,58 @@
+"""What is in this file: its structure, and what ffmpeg finds in it."""
+
+from collections.abc import Iterable
+
+from functions.convert.failures import (
+    ConversionFailed,
+    NoAudioTrack,
+    TruncatedMedia,
+    UnsupportedMedia,
+)
+from functions.convert.media.allowed import CODEC_NAMES
+from functions.convert.media.findings import Container, Soundtrack
+from functions.convert.media.probe import Description, probe
+from functions.convert.reading import Reading
+from functions.shared.conversions import Track
+
+_UNNAMED = {"", "none"}
+
+
+def look(reading: Reading) -> Description:
+    """Return what is in a video. At least one of its soundtracks can be decoded.
+
+    Raises:
+        ConversionFailed: there is no sound, for the reason that was seen.
+        Unproved: a pipe may not show it.
+        AttemptFailed: see Ffmpeg.
+    """
+    try:
+        description = probe(reading.source, reading.container, reading.tick, reading.limits.stall_s)
+        if not description.tracks:
+            raise _why_there_is_no_sound(reading.container)
+    except ConversionFailed as failed:
+        raise reading.doubtful(failed) from failed
+    if not any(track.usable for track in description.tracks):
+        raise undecodable(track.codec for track in description.tracks)
+    return description
+
+
+def undecodable(codecs: Iterable[str]) -> UnsupportedMedia:
+    """Return what to raise for soundtracks in these codecs, none of which is decoded here."""
+    names = sorted({CODEC_NAMES.get(codec, codec) for codec in codecs} - _UNNAMED)
+    what = f"{' and '.join(names)}" if names else "of an unknown kind"
+    return UnsupportedMedia(f"The soundtrack is {what}, which cannot be decoded here. AAC, Opus, MP3 and others can.")
+
+
+def soundtrack_of(track: Track, container: Container) -> Soundtrack | None:
+    """Return what the structure of a file says of a soundtrack, if it lists them."""
+    listed = container.soundtracks
+    return listed[track.number - 1] if track.number <= len(listed) else None
+
+
+def _why_there_is_no_sound(container: Container) -> ConversionFailed:
+    listed = container.soundtracks
+    if not listed:
+        return NoAudioTrack()
+    if all(soundtrack.samples == 0 for soundtrack in listed):
+        return TruncatedMedia()
+    return undecodable(soundtrack.codec for soundtrack in listed)

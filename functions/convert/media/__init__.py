@@ -1,0 +1,1 @@
+"""What is in a file: its container, its tracks, and how they are described."""

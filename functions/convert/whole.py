@@ -1,0 +1,134 @@
+"""Is what was made that sound, and all of it?
+
+Where sound is missing there is silence, and the person is told. What matters is why: a pause, in which nothing was
+stored, is part of a recording; sound that is there and cannot be decoded is damage, of which only so much is borne.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from functions.convert.decoder import Decoder, Packets
+from functions.convert.failures import CorruptMedia, NoAudioTrack, TruncatedMedia
+from functions.convert.sound import Form
+from functions.convert.timeline import Gap, overlap
+from functions.shared.conversions import Note
+from functions.shared.options import Damaged, Options
+
+# A promise is missed by more than this and one piece of sound: containers round.
+_SLACK_S = 0.1
+_LONGEST_PIECE_S = 0.05
+# Less than this at the edge of a gap is a codec that takes a moment to find its way again.
+_SMALLEST_DAMAGE_S = 0.05
+# Some decoders take a few packets until the first sound comes out.
+_START_UP_S = 0.2
+_MOST_DAMAGE_SHARE = 0.1
+_LONGEST_DAMAGE_S = 10.0
+# A late start that nobody notices is not told.
+_TOLD_S = 0.1
+# Nobody hears anything shorter.
+_AUDIBLE_S = 0.01
+# Tags and padding between the packets of a stream that has no container are no damage, up to this.
+_UNREAD_BYTES = 8 * 1024
+_UNREAD_SHARE = 0.01
+
+
+class Missing(NamedTuple):
+    """What is missing, in seconds: pauses, and damage, with the longest stretch of it."""
+
+    pauses: tuple[float, ...]
+    damage_s: float
+    longest_damage_s: float
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether all is there."""
+        return not self.pauses and not self.damage_s
+
+    def with_damage(self, seconds: float) -> "Missing":
+        """Return this with more damage, in one stretch."""
+        longest_s = max(self.longest_damage_s, seconds)
+        return self._replace(damage_s=self.damage_s + seconds, longest_damage_s=longest_s)
+
+
+def missing(decoder: Decoder, rate: int, *, has_clock: bool) -> Missing:
+    """Return what was filled with silence, or ought to follow the end, told apart by whether packets are there.
+
+    Unless time stamps are a clock's, there are no pauses to be known by them.
+    """
+    pauses, damage = [], []
+    timeline, stretches = decoder.timeline, decoder.packets.stretches
+    smallest = _SMALLEST_DAMAGE_S * rate
+    start = Gap(0, timeline.late_start)
+    for gap in (start, *timeline.gaps):
+        damaged = overlap(gap, stretches)
+        if damaged < (_START_UP_S * rate if gap is start else smallest):
+            damaged = 0
+        else:
+            damage.append(damaged / rate)
+        if has_clock and gap is not start and gap.end - gap.start - damaged >= smallest / 5:
+            pauses.append((gap.end - gap.start - damaged) / rate)
+    behind = decoder.packets.end - timeline.end
+    if not decoder.is_done and behind > (_SLACK_S + _LONGEST_PIECE_S) * rate:
+        damage.append(overlap(Gap(timeline.end, decoder.packets.end), stretches) / rate)
+    return Missing(tuple(pauses), sum(damage), max(damage, default=0.0))
+
+
+def falls_short(reached_s: float, promised_s: float | None) -> bool:
+    """Say whether a promised length is missed."""
+    return promised_s is not None and reached_s < promised_s - _SLACK_S - _LONGEST_PIECE_S
+
+
+def unread_s(size: int, packets: Packets, rate: int) -> float:
+    """Return how many seconds of sound a file without a container has beside its packets: what was not understood."""
+    left = size - packets.bytes
+    if not packets.bytes or left <= _UNREAD_BYTES + _UNREAD_SHARE * size:
+        return 0.0
+    return left / packets.bytes * (packets.end / rate)
+
+
+def check_sound(decoder: Decoder, form: Form) -> None:
+    """Raise the reason if nothing came out of the decoder: NoAudioTrack, TruncatedMedia or CorruptMedia."""
+    if decoder.packets.count == 0:
+        # It is listed, and nothing of it is there.
+        raise TruncatedMedia
+    if decoder.timeline.length == decoder.timeline.late_start:
+        raise CorruptMedia("The sound cannot be decoded.")
+    if decoder.timeline.length < _AUDIBLE_S * form.rate:
+        raise NoAudioTrack
+
+
+def judge(found: Missing, whole_s: float, options: Options) -> Iterator[Note]:
+    """Yield what the person is told of what is missing from sound of `whole_s` seconds.
+
+    Raises:
+        CorruptMedia: too much is damaged, and the person does not accept it.
+    """
+    too_much = found.damage_s > _MOST_DAMAGE_SHARE * whole_s + _SLACK_S or found.longest_damage_s >= _LONGEST_DAMAGE_S
+    if too_much and options.damaged is Damaged.REFUSE:
+        raise CorruptMedia(f"{spoken(found.damage_s)} of the sound, of {spoken(whole_s)}, cannot be decoded.")
+    if found.damage_s:
+        yield Note("damaged", f"{spoken(found.damage_s)} of the sound could not be decoded. Silence takes its place.")
+    if found.pauses:
+        places = "one place" if len(found.pauses) == 1 else f"{len(found.pauses)} places"
+        yield Note(
+            "gaps-filled",
+            f"The video has no sound in {places}, {spoken(sum(found.pauses))} in all. "
+            "Silence takes its place, so that the rest stays where it belongs.",
+        )
+
+
+def about_the_start(decoder: Decoder, form: Form, options: Options) -> Iterator[Note]:
+    """Yield what the person is told if the sound starts after the pictures."""
+    late_s = decoder.timeline.late_start / form.rate
+    if late_s >= _TOLD_S and not options.start:
+        yield Note(
+            "sound-starts-late", f"The sound starts {spoken(late_s)} after the video. The MP3 is silent until then."
+        )
+
+
+def spoken(seconds: float) -> str:
+    """Return a length as people write it: `0.4 s`, `12.0 s`, `2 min 5 s`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"

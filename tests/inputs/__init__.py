@@ -1,0 +1,1 @@
+"""Inputs that people really have: recipes that make them, and what must come out of each."""
