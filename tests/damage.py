@@ -69,7 +69,8 @@ _FLV = Kind("flv", "", pictures=("-c:v", "flv1"), rate_hz=44_100)
 _WMV = Kind("wmv", "", pictures=("-c:v", "wmv2"), rate_hz=44_100, piece_s=0.1, delay_s=0.046)
 _WEBM = Kind("webm", "", pictures=("-c:v", "libvpx", "-deadline", "realtime", "-b:v", "50k"))
 _AVI = Kind("avi", "", has_clock=False)
-_OGG = Kind("ogg", "", pictures=(), promises=False)
+# The time stamps of Ogg are those of its pages.
+_OGG = Kind("ogg", "", pictures=(), promises=False, piece_s=0.2)
 # A sequence of pieces, and nothing that says when they are heard.
 _BARE = Kind("", "", pictures=(), has_clock=False)
 _ENDLESS = _BARE._replace(promises=False)
@@ -108,27 +109,25 @@ KINDS: Sequence[Kind] = (
     _M2TS._replace(codec="pcm_bluray", zeros_are_sound=True),
     *(_DVD._replace(codec=codec) for codec in ("mp2", "ac3")),
     *(_FLV._replace(codec=codec) for codec in ("aac", "libmp3lame")),
-    _FLV._replace(codec="nellymoser", rate_hz=22_050),
     _FLV._replace(codec="adpcm_swf", piece_s=0.1),
-    *(_AVI._replace(codec=codec) for codec in ("libmp3lame", "ac3", "adpcm_ima_wav")),
-    _AVI._replace(codec="pcm_s16le", zeros_are_sound=True),
+    *(_AVI._replace(codec=codec) for codec in ("libmp3lame", "ac3")),
+    *(_AVI._replace(codec=codec, zeros_are_sound=True) for codec in ("pcm_s16le", "adpcm_ima_wav")),
     *(_WMV._replace(codec=codec) for codec in ("wmav1", "wmav2")),
     _WMV._replace(ending="asf", codec="libmp3lame", delay_s=0.0),
     Kind("nut", "libvorbis", promises=False),
     Kind("nut", "pcm_s16le", promises=False, zeros_are_sound=True),
     Kind("mxf", "pcm_s16le", pictures=_MPEG2, has_clock=False, zeros_are_sound=True),
     *(_OGG._replace(codec=codec) for codec in ("libvorbis", "libopus")),
-    _OGG._replace(codec="flac", piece_s=0.1),
+    _OGG._replace(codec="flac", piece_s=1.2),
     _BARE._replace(ending="mp3", codec="libmp3lame"),
     _BARE._replace(ending="flac", codec="flac", piece_s=0.1),
     _BARE._replace(ending="tta", codec="tta", piece_s=1.1),
     _BARE._replace(ending="wv", codec="wavpack", piece_s=0.5),
-    _BARE._replace(ending="wav", codec="adpcm_ms", piece_s=0.05),
-    _BARE._replace(ending="wav", codec="adpcm_ima_wav", piece_s=0.05),
     _BARE._replace(ending="caf", codec="alac", piece_s=0.1),
     _ENDLESS._replace(ending="aac", codec="aac"),
     *(_ENDLESS._replace(ending=codec, codec=codec) for codec in ("ac3", "eac3", "mp2")),
     _ENDLESS._replace(ending="amr", codec="libopencore_amrnb", arguments=("-b:a", "12.2k"), rate_hz=8_000),
+    *(_PLAIN._replace(ending="wav", codec=codec, piece_s=0.05) for codec in ("adpcm_ms", "adpcm_ima_wav")),
     _PLAIN._replace(ending="wav", codec="pcm_s16le"),
     _PLAIN._replace(ending="wav", codec="pcm_f32le", arguments=("-rf64", "always"), label="rf64"),
     _PLAIN._replace(ending="w64", codec="pcm_s24le"),
@@ -202,15 +201,17 @@ AT_ONCE, LATE, AN_HOUR_IN = Start("from the start"), Start("late", late_s=LATE_S
 
 
 class Combination(NamedTuple):
-    """A recording with its start, its gap and its harm."""
+    """A recording with its start, its gap and its harm, of a person who accepts damage or does not."""
 
     kind: Kind
     start: Start = AT_ONCE
     gap: Gap = WHOLE
     harm: Harm = UNHARMED
+    is_accepted: bool = False
 
     def __str__(self) -> str:
-        return ", ".join([self.kind.name, *(each.name for each in self[1:])])
+        parts = [self.kind.name, self.start.name, self.gap.name, self.harm.name]
+        return ", ".join([*parts, "accepted"] if self.is_accepted else parts)
 
     @property
     def is_whole(self) -> bool:
@@ -243,6 +244,7 @@ def combinations() -> list[Combination]:
         gaps = GAPS if kind.has_clock else ()
         found += [Combination(kind, gap=gap) for gap in (WHOLE, *gaps)]
         found += [Combination(kind, harm=harm) for harm in (*CUTS, *ZEROS)]
+        found += [Combination(kind, harm=harm, is_accepted=True) for harm in (CUTS[1], ZEROS[2])]
         found += [Combination(kind, gap=gap, harm=harm) for gap, harm in product(gaps[2:4], CUTS[1:])]
         if kind.pictures and kind.has_clock:
             for start in (LATE, AN_HOUR_IN):

@@ -21,6 +21,7 @@ WRONG = {
     "track 65": Wrong({"track": "65"}, {"track": "from 1 to 64"}),
     "a negative track": Wrong({"track": "-1"}, {"track": "from 1 to 64"}),
     "a language in words": Wrong({"track": "German"}, {"track": "eng, de or pt-BR"}),
+    "a language by its name": Wrong({"preferred_language": "German"}, {"preferred_language": "eng, de or pt-BR"}),
     "a track and a mix": Wrong({"track": "2", "tracks": "mix"}, {"track": "not both", "tracks": "not both"}),
     "tracks that are not mixed": Wrong({"tracks": "all"}, {"tracks": "mix"}),
     "a start after the end": Wrong({"start": "90", "end": "1:00"}, {"end": "after the start"}),

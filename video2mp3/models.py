@@ -42,6 +42,7 @@ class Options(TypedDict, total=False):
     Attributes:
         quality: `auto` copies the sound if it is MP3 already and no other option changes it.
         track: the number of a soundtrack, from 1, or its language, such as `eng` or `de`.
+        preferred_language: yours, such as `eng` or `de`. It decides among soundtracks that are all, or none, the default.
         tracks: `mix` adds up all soundtracks.
         start: where the MP3 begins, in seconds of the video, or as `hh:mm:ss.mmm`.
         end: where the MP3 ends, like `start`.
@@ -56,6 +57,7 @@ class Options(TypedDict, total=False):
 
     quality: Quality | str
     track: int | str
+    preferred_language: str
     tracks: Literal["mix"]
     start: float | str
     end: float | str

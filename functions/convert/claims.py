@@ -56,7 +56,7 @@ class Claims(Protocol):
         """
 
     def renew(self, claim: Claim, progress: float) -> None:
-        """Begin the lease anew and note the progress, from 0 to 1. Raises ClaimLost."""
+        """Begin the lease again and note the progress, from 0 to 1. Raises ClaimLost."""
 
     def complete(self, claim: Claim, mp3: Mp3, video: Video, warnings: Sequence[Note], completed: Event) -> None:
         """Commit the MP3 stored under the claim's file id, and the event: owed, and not told.

@@ -35,15 +35,15 @@ def main() -> None:
         resource.setrlimit(limit, (allowed, allowed))
     if niceness != "0":
         _stand_back(niceness)
-    # Each thread would reserve an arena of the address space, which is limited: some videos need 30 threads.
-    os.environ["MALLOC_ARENA_MAX"] = "1"
     # ffmpeg then gets an error instead of the signal, and says what happened.
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    os.execv(program[0], program)  # noqa: S606  # the program is a list, and no shell is near
+    # Each thread would reserve an arena of the address space, which is limited: some videos need 30 threads. Nothing
+    # else of the environment is of use to the program, and there are secrets in it.
+    os.execve(program[0], program, {"MALLOC_ARENA_MAX": "1"})  # noqa: S606  # it is a list, and no shell is near
 
 
 def _stand_back(niceness: str) -> None:
-    """Let others have the cores first, also those of other sessions. A system that forbids it converts all the same."""
+    """Let others have the cores first, also those of other sessions. A system that forbids it converts anyway."""
     try:
         os.nice(int(niceness))
         if os.getsid(0) == os.getpid():

@@ -59,7 +59,7 @@ def convert(uploaded: Event, deps: Deps, deadline: Deadline) -> None:
 
     Raises:
         Interrupted: the host is stopping; the conversion is free again and the message must come back.
-        Unavailable: the storage does not answer; likewise, once the lease has ended.
+        Unavailable: the storage does not answer; the message must come back, too, once the lease has ended.
     """
     claim = deps.claims.claim(uploaded.conversion_id, deps.holder)
     if claim is None:
@@ -164,7 +164,7 @@ def _encode(video: StoredVideo, frames: BinaryIO, claim: Claim, deps: Deps, hear
             video, frames, claim.conversion.options, lambda done: heartbeat.beat(_ENCODED * done)
         )
     except (FileMissing, FileDamaged) as error:
-        # Whoever deleted the conversion meanwhile took its video, too: then this raises ClaimLost.
+        # If the conversion was deleted meanwhile, so was its video: then this raises ClaimLost.
         deps.claims.renew(claim, 0.0)
         deps.logger.exception("the stored video is damaged")
         raise StorageCorrupt from error

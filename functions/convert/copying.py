@@ -4,19 +4,25 @@ import contextlib
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
-from typing import IO, BinaryIO, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import BinaryIO, NamedTuple
 
 from functions.convert.decoder import Packets
 from functions.convert.feed import Feed
 from functions.convert.ffmpeg import Ffmpeg, Pipe, Source, watch
 from functions.convert.lame import Loudness, Meter
+from functions.convert.media.listing import packets
 from functions.convert.media.probe import Description
 from functions.convert.mp3_copy import NotCopyable, copy_frames, find_gapless
 from functions.convert.mp3_frames import Mp3Facts
 from functions.convert.mp3_info import Gapless
 from functions.shared.conversions import Track
 
+_LOWEST_RATE_OF_MPEG1 = 32_000
+_SAMPLES_OF_MPEG1 = 1152
+# What nearly all MP3s begin with: LAME's delay and that of a decoder. Some containers round it to milliseconds.
+_LAME_DELAY = 576 + 529
+_COARSEST_TICK_S = 0.001
 # A gap in MP3 frames would need silence between them, and what starts later needs it before them.
 _LATEST_START_S = 0.03
 
@@ -36,7 +42,6 @@ def copy_sound(
     description: Description,
     mp3: BinaryIO,
     *,
-    promised_s: float | None,
     on_tick: Callable[[], None],
     stall_s: float,
 ) -> Copied:
@@ -46,35 +51,59 @@ def copy_sound(
         NotCopyable: it has gaps or damage, starts late, or changes on the way. Nothing is to be read in `mp3`.
         AttemptFailed: see Ffmpeg.
     """
-    rate = track.sample_rate_hz or 0
-    packets = Packets(rate)
+    found = _Found(track.sample_rate_hz or 0)
     specifier = description.specifiers[[each.number for each in description.tracks].index(track.number)]
     with tempfile.TemporaryFile() as frames:
         arguments = [
             *description.input_arguments,
             *("-map", specifier, "-c", "copy", "-f", "mp3", "-write_xing", "0", "-id3v2_version", "0"),
-            *("-fd", str(frames.fileno()), "fd:", "-map", specifier, "-c", "copy"),
+            *("-fd", str(frames.fileno()), "fd:"),
+            *("-map", specifier, "-c:0", "copy", "-map", specifier, "-c:1", "pcm_s16le"),
         ]
-        _listed(arguments, source, [frames.fileno()], packets.read, on_tick=on_tick, stall_s=stall_s)
-        if len(packets.stretches) != 1 or packets.stretches[0].start > _LATEST_START_S * rate:
+        _listed(arguments, source, [frames.fileno()], found.read, on_tick=on_tick, stall_s=stall_s)
+        stretches = found.packets.stretches
+        if len(stretches) != 1 or stretches[0].start > _LATEST_START_S * found.rate:
             raise NotCopyable("There is silence before it, or in it.")
-        facts = copy_frames(frames, mp3, _gapless(source, packets, promised_s, rate))
-    loudness = _decode(mp3, facts, rate, on_tick, stall_s)
-    return Copied(facts, loudness, packets.end / rate, packets)
+        facts = copy_frames(frames, mp3, _gapless_of_mp3(source) or found.gapless())
+    loudness = _decode(mp3, facts, found.rate, on_tick, stall_s)
+    return Copied(facts, loudness, found.packets.end / found.rate, found.packets)
 
 
-def _gapless(source: Source, packets: Packets, promised_s: float | None, rate: int) -> Gapless | None:
-    """Return how much at both ends is the encoder's and not the sound: an MP3 says so itself, a container by times."""
-    if not isinstance(source, Feed):
-        size = os.fstat(source.fileno()).st_size
+class _Found:
+    """The packets of an MP3 soundtrack, and how many samples ffmpeg decodes from them. `rate` is in Hz."""
 
-        def read(start: int, end: int) -> bytes:
-            return os.pread(source.fileno(), max(min(end, size) - start, 0), start)
+    def __init__(self, rate: int) -> None:
+        self.rate = rate
+        self.packets = Packets(rate)
+        self._decoded = 0
 
-        if found := find_gapless(read, size):
-            return found
-    at_end = 0 if promised_s is None else packets.end - round(promised_s * rate)
-    return Gapless.skipping(max(0, -packets.stretches[0].start), max(0, at_end))
+    def read(self, listing: Iterable[bytes]) -> None:
+        """Read a listing with the packets as its first stream, and what was decoded as its second."""
+        for packet in packets(listing):
+            if packet.stream:
+                self._decoded += packet.duration
+            else:
+                self.packets.add(packet)
+
+    def gapless(self) -> Gapless | None:
+        """Return how much at both ends is not heard, as a container says by its time stamps and its side data."""
+        frame = _SAMPLES_OF_MPEG1 if self.rate >= _LOWEST_RATE_OF_MPEG1 else _SAMPLES_OF_MPEG1 // 2
+        at_start = max(0, -self.packets.stretches[0].start)
+        if abs(at_start - _LAME_DELAY) <= _COARSEST_TICK_S * self.rate:
+            at_start = _LAME_DELAY
+        return Gapless.skipping(at_start, max(0, self.packets.count * frame - at_start - self._decoded))
+
+
+def _gapless_of_mp3(source: Source) -> Gapless | None:
+    """Return how much at both ends is not heard, as an MP3 says in its Info frame."""
+    if isinstance(source, Feed):
+        return None
+    size = os.fstat(source.fileno()).st_size
+
+    def read(start: int, end: int) -> bytes:
+        return os.pread(source.fileno(), max(min(end, size) - start, 0), start)
+
+    return find_gapless(read, size)
 
 
 def _decode(mp3: BinaryIO, facts: Mp3Facts, rate: int, on_tick: Callable[[], None], stall_s: float) -> Loudness:
@@ -97,7 +126,7 @@ def _listed(
     arguments: Sequence[str],
     source: Source,
     passed: Sequence[int],
-    read: Callable[[IO[bytes]], None],
+    read: Callable[[Iterable[bytes]], None],
     *,
     on_tick: Callable[[], None],
     stall_s: float,

@@ -7,6 +7,7 @@ it shows what could not be decoded.
 
 import contextlib
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -14,18 +15,24 @@ from typing import NamedTuple
 
 from functions.convert.ffmpeg import Ffmpeg, Pipe, Source
 from functions.convert.media.kinds import BARE, STITCHED
-from functions.convert.media.listing import packets
+from functions.convert.media.listing import Packet, packets
 from functions.convert.media.probe import Description
 from functions.convert.media.tracks import Choice
 from functions.convert.sound import Form, graph
-from functions.convert.timeline import Gap, Piece, Timeline
+from functions.convert.timeline import Gap, Piece, Timeline, overlap
 
 SAMPLE_BYTES = 4
+# ffmpeg would close a long gap in the sound although the pictures go on in it: what is a jump is decided here.
+_KEEP_JUMPS = ("-dts_delta_threshold", "1000000")
 # So many bytes are moved at once. They must fit into the smallest pipe, since their lines come ahead of them.
 _BATCH_BYTES = 32 * 1024
 _SILENCE_BYTES = 256 * 1024
 # Packets this close to one another are one stretch: containers round their time stamps.
 _TOUCHING_S = 0.03
+# A slide may stay for so long.
+_PICTURE_S = 2.0
+# Packets are listed before they are decoded, but by another thread.
+_PATIENCE_S = 5.0
 
 
 class Part(NamedTuple):
@@ -42,32 +49,48 @@ class Packets:
         count: how many there are.
         bytes: their sizes added up.
         stretches: when there are packets. Those that touch are one stretch.
+        pictures: when there are pictures, as far as they are listed as the second stream.
     """
 
     def __init__(self, rate: int) -> None:
         self.count = 0
         self.bytes = 0
         self.stretches: list[Gap] = []
+        self.pictures: list[Gap] = []
         self._rate = rate
+        self._reached = 0
+        self._moved = threading.Condition()
 
     def read(self, listing: Iterable[bytes]) -> None:
         """Read a listing to its end."""
-        touching = round(_TOUCHING_S * self._rate)
-        start = end = 0
-        for packet in packets(listing):
-            if packet.stream:
-                continue
-            at, to = round(packet.pts * packet.tick_s * self._rate), round(packet.end_s * self._rate)
-            if self.count and start <= at <= end + touching:
-                end = max(end, to)
-            else:
-                if self.count:
-                    self.stretches.append(Gap(start, end))
-                start, end = at, to
-            self.count += 1
-            self.bytes += packet.size
-        if self.count:
-            self.stretches.append(Gap(start, end))
+        try:
+            for packet in packets(listing):
+                self.add(packet)
+        finally:
+            self._note(sys.maxsize)
+
+    def add(self, packet: Packet) -> None:
+        """Count one more packet."""
+        span = Gap(round(packet.pts * packet.tick_s * self._rate), round(packet.end_s * self._rate))
+        if packet.stream:
+            _add(span, self.pictures, round(_PICTURE_S * self._rate))
+            return
+        _add(span, self.stretches, round(_TOUCHING_S * self._rate))
+        self.count += 1
+        self.bytes += packet.size
+        self._note(span.start)
+
+    def has_pictures_in(self, gap: Gap) -> bool:
+        """Say whether the pictures go on in a gap of the sound. Waits until all packets before its end were listed."""
+        with self._moved:
+            self._moved.wait_for(lambda: self._reached >= gap.end, _PATIENCE_S)
+        return overlap(gap, list(self.pictures)) > (gap.end - gap.start) // 2
+
+    def _note(self, reached: int) -> None:
+        if reached > self._reached:
+            with self._moved:
+                self._reached = reached
+                self._moved.notify_all()
 
     @property
     def end(self) -> int:
@@ -75,10 +98,19 @@ class Packets:
         return max((stretch.end for stretch in self.stretches), default=0)
 
 
+def _add(span: Gap, stretches: list[Gap], touching: int) -> None:
+    """Add a packet to the stretch that it continues, or let it begin another."""
+    if stretches and stretches[-1].start <= span.start <= stretches[-1].end + touching:
+        stretches[-1] = Gap(stretches[-1].start, max(stretches[-1].end, span.end))
+    else:
+        stretches.append(span)
+
+
 class Decoder:
     """Decodes what was chosen of a video, and writes `form` samples into `target`, a pipe, with silence in the gaps.
 
     Attributes:
+        rate: that of the samples, in Hz.
         timeline: what was written, and where it was missing.
         packets: what the first chosen soundtrack was decoded from.
         written: how many samples were written: those of the part that is wanted.
@@ -88,16 +120,23 @@ class Decoder:
     def __init__(self, choice: Choice, description: Description, form: Form, part: Part) -> None:
         has_company = description.has_pictures or len(description.tracks) > 1
         has_clock = description.kind not in BARE
-        self.timeline = Timeline(form.rate, follows_clock=has_clock, may_wait=has_company)
+        is_stitched = description.kind in STITCHED
+        self.rate = form.rate
+        self.timeline = Timeline(
+            form.rate,
+            follows_clock=has_clock,
+            may_wait=has_company,
+            is_jump=lambda gap: is_stitched and not self.packets.has_pictures_in(gap),
+        )
         self.packets = Packets(form.rate)
         self.written = 0
         self.moved_at = 0.0
         # What cannot be decoded is counted here, and how much of it is too much decided elsewhere.
-        self._arguments = ["-max_error_rate", "1", *description.input_arguments]
+        self._arguments = ["-max_error_rate", "1", *(_KEEP_JUMPS if is_stitched else ()), *description.input_arguments]
         self._arguments += ["-filter_complex", graph(choice, description, form)]
         numbers = [track.number for track in description.tracks]
         self._listed = ["-map", description.specifiers[numbers.index(choice.tracks[0].number)]]
-        if description.kind in STITCHED:
+        if is_stitched:
             # A stream that nobody wants has no say in where the video starts, so the pictures are wanted, too.
             self._listed += ["-map", "0:V:0?"]
         self._frame_bytes = SAMPLE_BYTES * form.channels
@@ -134,6 +173,20 @@ class Decoder:
         """Raise what kept the samples from being written, if anything did."""
         if self._error:
             raise self._error
+
+    def wants(self, at: int, length: int) -> bool:
+        """Say whether something that lies at a position of the sound, in samples, is in the part that is wanted."""
+        return self._cut(at, length)[1] > 0
+
+    @property
+    def silent_at_start(self) -> int:
+        """How many samples of silence come first in what was written, since the sound starts late."""
+        return self._cut(0, self.timeline.late_start)[1]
+
+    @property
+    def sound_end(self) -> int:
+        """Where the sound ends in the video's time, in samples, without the jumps of that time."""
+        return self.timeline.end - self.timeline.jumped
 
     @property
     def is_done(self) -> bool:

@@ -1,5 +1,6 @@
 """From a video to an MP3 that is proved to be its sound, and all of it."""
 
+import errno
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +21,7 @@ from functions.convert.mp3_frames import Mp3Facts
 from functions.convert.reading import Limits, Reading, Unproved
 from functions.convert.streaming import as_stream
 from functions.convert.video import Video
+from functions.convert.whole import CUT_OFF
 from functions.shared import sniffing
 from functions.shared.conversions import Method, Note, Track
 from functions.shared.options import Damaged, Options
@@ -29,6 +31,7 @@ Progress = Callable[[float], None]
 # How much of the progress is fetching a video that cannot be streamed.
 _FETCHED = 0.05
 _HEAD_BYTES = 64 * 1024
+_NO_ROOM = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 
 
 class Encoded(NamedTuple):
@@ -73,6 +76,14 @@ class FfmpegEncoder:
 
     def encode(self, video: Video, mp3: BinaryIO, options: Options, on_progress: Progress) -> Encoded:
         """See Encoder. A video that can be streamed needs no room on the disk."""
+        try:
+            return self._encode(video, mp3, options, on_progress)
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            raise AttemptFailed(f"there is no room on the disk: {error}", code="resource-limit") from error
+
+    def _encode(self, video: Video, mp3: BinaryIO, options: Options, on_progress: Progress) -> Encoded:
         if not video.size:
             raise EmptyFile
         try:
@@ -113,7 +124,7 @@ class FfmpegEncoder:
 
         reading = Reading(source, container, video.size, on_progress, self._limits)
         encoded = _encode(reading, mp3, options)
-        # What ffmpeg did not read is read all the same: whoever converts a video also learns whether it is damaged.
+        # What ffmpeg did not read is read anyway: a conversion also finds out whether the stored video is damaged.
         for _ in feeds[reading.last_proof].rest:
             on_progress(1.0)
         return encoded
@@ -142,29 +153,29 @@ def _encode(reading: Reading, mp3: BinaryIO, options: Options) -> Encoded:
 
 def _about_the_file(container: Container) -> Iterator[Note]:
     if container.is_unfinished:
-        yield Note("unfinished-recording", "The recording was not finished. It was converted as far as it goes.")
+        yield Note(
+            "unfinished-recording",
+            "The recorder stopped in the middle of this recording. It was converted as far as it goes.",
+        )
     if container.missing_bytes:
-        yield Note("cut-off", "The file ends before its container says it should. What is there was converted.")
+        yield CUT_OFF
 
 
 def _fetch(video: Video, file: BinaryIO, on_progress: Progress) -> None:
     """Write a video into a file."""
     fetched = 0
-    try:
-        # One part is written while the next is on its way.
-        with ThreadPoolExecutor(1) as writer:
-            writing: list[Future[int]] = []
-            for part in video.parts():
-                if writing:
-                    writing.pop().result()
-                writing.append(writer.submit(file.write, part))
-                fetched += len(part)
-                on_progress(min(fetched / max(video.size, 1), 1.0))
-            for last in writing:
-                last.result()
-        file.flush()
-    except OSError as error:
-        raise AttemptFailed(f"the video could not be written to disk: {error}", code="resource-limit") from error
+    # One part is written while the next is on its way.
+    with ThreadPoolExecutor(1) as writer:
+        writing: list[Future[int]] = []
+        for part in video.parts():
+            if writing:
+                writing.pop().result()
+            writing.append(writer.submit(file.write, part))
+            fetched += len(part)
+            on_progress(min(fetched / max(video.size, 1), 1.0))
+        for last in writing:
+            last.result()
+    file.flush()
 
 
 def _reader(file: BinaryIO) -> Callable[[int, int], bytes]:

@@ -78,6 +78,8 @@ def _frame(reading: Reading, time_s: float) -> bytes | None:
 
 def _about_no_cover(description: Description, options: Options) -> Iterator[Note]:
     if options.cover == _AUTO and description.attached_pictures:
-        yield Note("no-cover", "The picture in the video cannot be used as a cover, so that the MP3 has none.")
+        yield Note("no-cover", "The picture in the video cannot be used as a cover, so the MP3 has none.")
     elif options.cover not in {_AUTO, _NONE}:
-        yield Note("no-cover", f"The video shows no picture at {options.cover} s, so that the MP3 has no cover.")
+        yield Note(
+            "no-cover", f"No picture could be taken from the video at {options.cover} s, so the MP3 has no cover."
+        )

@@ -10,7 +10,7 @@ TITLES: Mapping[str, str] = {
     "duration-exceeded": "The video is too long",
     "empty-file": "The video is empty",
     "encrypted-media": "The video is encrypted",
-    "invalid-media": "The video cannot be read",
+    "invalid-media": "The file cannot be read",
     "invalid-option": "An option does not fit this video",
     "no-audio-track": "The video has no sound",
     "resource-limit": "The conversion needs too much memory or space",
@@ -18,8 +18,13 @@ TITLES: Mapping[str, str] = {
     "too-many-streams": "The video has too many tracks",
     "took-too-long": "The conversion took too long",
     "truncated-media": "The video is cut off",
-    "unsupported-media": "Not a video that can be converted",
+    "unsupported-media": "This format cannot be converted",
 }
+
+
+_ANOTHER_COPY_OR_WHAT_IS_LEFT = (
+    "Upload another copy of the video, or upload this one with damaged=accept to get what is left."
+)
 
 
 class ConversionFailed(Exception):
@@ -56,7 +61,9 @@ class InvalidMedia(ConversionFailed):
     code = "invalid-media"
 
     def __init__(
-        self, detail: str = "The file is not a video that can be read. Check that it plays on your device."
+        self,
+        detail: str = "The file cannot be read as a video or a sound file. "
+        "Check that it plays on your device, then upload it again.",
     ) -> None:
         super().__init__(detail)
 
@@ -77,7 +84,10 @@ class NoAudioTrack(ConversionFailed):
     code = "no-audio-track"
 
     def __init__(self) -> None:
-        super().__init__("The video has no soundtrack, or an empty one, so there is nothing to make an MP3 of.")
+        super().__init__(
+            "The video has no soundtrack, or an empty one, so there is nothing to make an MP3 from. "
+            "Upload a video with sound."
+        )
 
 
 class TruncatedMedia(ConversionFailed):
@@ -87,7 +97,8 @@ class TruncatedMedia(ConversionFailed):
 
     def __init__(self) -> None:
         super().__init__(
-            "The file ends before its container says it should. Copy it again completely, then upload it once more."
+            "The file ends before its container says it should. Copy it again completely, then upload it once more. "
+            "Or upload it with damaged=accept to get what is there."
         )
 
 
@@ -96,8 +107,15 @@ class CorruptMedia(ConversionFailed):
 
     code = "corrupt-media"
 
-    def __init__(self, detail: str) -> None:
-        super().__init__(f"{detail} Try another copy of the video, or choose damaged=accept to get what is left of it.")
+    def __init__(self, detail: str, advice: str = _ANOTHER_COPY_OR_WHAT_IS_LEFT) -> None:
+        super().__init__(f"{detail} {advice}")
+
+
+class NothingDecodable(CorruptMedia):
+    """Raised when none of a soundtrack can be decoded. Another one may be fine."""
+
+    def __init__(self) -> None:
+        super().__init__("The sound cannot be decoded.", "Upload another copy of the video.")
 
 
 class EncryptedMedia(ConversionFailed):
@@ -115,7 +133,7 @@ class TooManyStreams(ConversionFailed):
     code = "too-many-streams"
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"The file has more than {limit} tracks. Upload one with fewer.")
+        super().__init__(f"The file has more than {limit} tracks. Upload a file with fewer.")
 
 
 class DurationExceeded(ConversionFailed):
@@ -124,7 +142,10 @@ class DurationExceeded(ConversionFailed):
     code = "duration-exceeded"
 
     def __init__(self, limit_s: float) -> None:
-        super().__init__(f"The sound is longer than {limit_s / 3600:g} hours, the most that is converted here.")
+        super().__init__(
+            f"The sound is longer than {limit_s / 3600:g} hours, which is the limit here. "
+            "Choose a shorter part of it with `start` and `end`, or upload the video in shorter parts."
+        )
 
 
 class TookTooLong(ConversionFailed):
@@ -133,7 +154,9 @@ class TookTooLong(ConversionFailed):
     code = "took-too-long"
 
     def __init__(self) -> None:
-        super().__init__("The conversion did not end within the time allowed here. Upload the video in shorter parts.")
+        super().__init__(
+            "The conversion did not finish within the time allowed here. Upload the video in shorter parts."
+        )
 
 
 class StorageCorrupt(ConversionFailed):
@@ -160,7 +183,8 @@ class AttemptFailed(Exception):
         return Failure(
             type=self.code,
             title=TITLES[self.code],
-            detail=f"It was tried {attempts} times and failed each time. Try again later, or with a smaller video.",
+            detail=f"The conversion was tried {attempts} times, and failed each time. "
+            "Try again later, or upload a smaller video.",
         )
 
 

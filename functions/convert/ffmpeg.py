@@ -87,10 +87,11 @@ class Ffmpeg:
         return self._log.has_ended(wait_s)
 
     def kill(self) -> None:
-        """End it now."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        """End it now, if it has not ended."""
+        if self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
 
     def exit_code(self) -> int:
         """Return how it ended by itself: 0, or the low byte of an error.
@@ -197,6 +198,14 @@ class Pipe:
         if end in self._is_open:
             self._is_open.discard(end)
             os.close(end)
+
+
+class Nowhere(Pipe):
+    """Takes all that is written to it, and nobody reads it."""
+
+    def __init__(self) -> None:
+        self.read_end = self.write_end = os.open(os.devnull, os.O_WRONLY)
+        self._is_open = {self.write_end}
 
 
 def _stdin(source: Source | int) -> int:

@@ -80,10 +80,14 @@ class Alarm:
         self._thread.start()
         stack.callback(self._thread.join)
 
-    def filters(self) -> list[str]:
-        """Return the filters that raise it. To silencedetect, "silence" is all that is not above this level."""
+    def filters(self) -> str:
+        """Return the filters that raise it, beside the sound.
+
+        To silencedetect, "silence" is all that is not above a level, here full scale, which -32,768 of 16 bits may
+        have. It tells of its end once it has lasted for a moment, so a moment of silence comes first.
+        """
         printed = f"ametadata=mode=print:key=lavfi.silence_end:file=pipe\\\\:{self.pipe.write_end}"
-        return ["silencedetect=noise=1:duration=0.0001", printed]
+        return f"adelay=480S:all=1,silencedetect=noise=1.00001:duration=0.0001,{printed},anullsink"
 
     def _read(self) -> None:
         while os.read(self.pipe.read_end, 65_536):
@@ -111,10 +115,14 @@ class Lame:
         self.meter = Meter()
         self.alarm = Alarm()
         self._mp3 = mp3
-        watching = self.alarm.filters() if levels.ceiling_db is None else ["anull"]
+        chain = ",".join(levels.filters()) or "anull"
+        if levels.ceiling_db is None:
+            chain += f",asplit[loud][watched];[watched]{self.alarm.filters()}"
+        else:
+            chain += "[loud]"
         self._arguments = [
             *_samples(form),
-            *("-filter_complex", f"[0:a]{','.join([*levels.filters(), *watching])}[loud]"),
+            *("-filter_complex", f"[0:a]{chain}"),
             *("-map", "[loud]", "-c:a", "libmp3lame", *bit_rate_arguments(quality, form)),
             # The frames are written to a file that can be sought, or the Xing header would be missing.
             *("-f", "mp3", "-id3v2_version", "0", "-write_xing", "1", "-fd", str(mp3.fileno()), "fd:"),

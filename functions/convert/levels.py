@@ -13,7 +13,10 @@ _NORMALISED_DBTP = -1.0
 # Where a limiter begins, in dBFS. Between samples, and in the encoder, sound gets a little louder.
 _CEILING_DB = -1.5
 _MARGIN_DB = 0.1
-_MOST_TRIES = 5
+_MOST_TRIES = 8
+# What the meter says of all that is louder still.
+_LOUDEST_LUFS = 9.9
+_STEP_DB = 20.0
 # How near a loudness is reached, and when a miss is told, in LU.
 _NEAR_LU = 0.1
 _MISSED_LU = 0.5
@@ -33,6 +36,10 @@ def find_levels(target: float | None, measure: Callable[[Levels], Loudness]) -> 
         measured = measure(levels)
         if measured.lufs is None or measured.peak_db is None:
             return Levels()
+        if measured.lufs >= _LOUDEST_LUFS:
+            # It may be any louder, so it is brought to where it can be measured.
+            levels = levels._replace(gain_db=levels.gain_db - max(measured.peak_db, _STEP_DB))
+            continue
         missed_lu = target - measured.lufs
         excess_db = measured.peak_db - _NORMALISED_DBTP
         if abs(missed_lu) <= _NEAR_LU and excess_db <= 0:
@@ -65,10 +72,16 @@ def about_levels(levels: Levels, loudness: Loudness, options: Options, form: For
     """Yield what the person is told of the loudness and the bit rate."""
     target = options.loudness
     if target is None and levels.ceiling_db is not None:
-        yield Note("limited", "The sound is too loud for an MP3 in places. A limiter keeps it from clipping.")
+        yield Note("limited", "In places, the sound is louder than an MP3 can be. A limiter keeps it from clipping.")
     elif target is not None and loudness.lufs is None:
-        yield Note("loudness-missed", "The sound is silent, so its loudness was left as it is.")
+        why = "silent" if loudness.peak_db is None else "too short or too quiet to be measured"
+        yield Note("loudness-missed", f"The sound is {why}, so its loudness was left as it is.")
     elif target is not None and loudness.lufs is not None and abs(loudness.lufs - target) > _MISSED_LU:
-        yield Note("loudness-missed", f"The loudness is {loudness.lufs:.1f} LUFS. More would only distort the sound.")
+        yield Note(
+            "loudness-missed", f"The loudness is {loudness.lufs:.1f} LUFS, not {target:g} LUFS: more would distort it."
+        )
     if options.quality.isdigit() and int(options.quality) > highest_kbps:
-        yield Note("bit-rate-lowered", f"At a sample rate of {form.rate} Hz, an MP3 has {highest_kbps} kbit/s at most.")
+        yield Note(
+            "bit-rate-lowered",
+            f"The bit rate is {highest_kbps} kbit/s, the highest that an MP3 can have at {form.rate} Hz.",
+        )

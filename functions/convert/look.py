@@ -4,12 +4,15 @@ from collections.abc import Iterable
 
 from functions.convert.failures import (
     ConversionFailed,
+    EncryptedMedia,
     NoAudioTrack,
+    TooManyStreams,
     TruncatedMedia,
     UnsupportedMedia,
 )
 from functions.convert.media.allowed import CODEC_NAMES
 from functions.convert.media.findings import Container, Soundtrack
+from functions.convert.media.limits import MAX_STREAMS
 from functions.convert.media.probe import Description, probe
 from functions.convert.reading import Reading
 from functions.shared.conversions import Track
@@ -25,6 +28,8 @@ def look(reading: Reading) -> Description:
         Unproved: a pipe may not show it.
         AttemptFailed: see Ffmpeg.
     """
+    if len(reading.container.soundtracks) > MAX_STREAMS:
+        raise TooManyStreams(MAX_STREAMS)
     try:
         description = probe(reading.source, reading.container, reading.tick, reading.limits.stall_s)
         if not description.tracks:
@@ -32,6 +37,8 @@ def look(reading: Reading) -> Description:
     except ConversionFailed as failed:
         raise reading.doubtful(failed) from failed
     if not any(track.usable for track in description.tracks):
+        if any(soundtrack.encryption for soundtrack in reading.container.soundtracks):
+            raise EncryptedMedia
         raise undecodable(track.codec for track in description.tracks)
     return description
 
@@ -39,8 +46,11 @@ def look(reading: Reading) -> Description:
 def undecodable(codecs: Iterable[str]) -> UnsupportedMedia:
     """Return what to raise for soundtracks in these codecs, none of which is decoded here."""
     names = sorted({CODEC_NAMES.get(codec, codec) for codec in codecs} - _UNNAMED)
-    what = f"{' and '.join(names)}" if names else "of an unknown kind"
-    return UnsupportedMedia(f"The soundtrack is {what}, which cannot be decoded here. AAC, Opus, MP3 and others can.")
+    what = " or ".join(names) or "an unknown format"
+    return UnsupportedMedia(
+        f"The sound is in {what}, which cannot be decoded here. "
+        "Upload a version with sound in AAC, MP3, Opus or another common format."
+    )
 
 
 def soundtrack_of(track: Track, container: Container) -> Soundtrack | None:
@@ -53,6 +63,8 @@ def _why_there_is_no_sound(container: Container) -> ConversionFailed:
     listed = container.soundtracks
     if not listed:
         return NoAudioTrack()
+    if any(soundtrack.encryption for soundtrack in listed):
+        return EncryptedMedia()
     if all(soundtrack.samples == 0 for soundtrack in listed):
         return TruncatedMedia()
     return undecodable(soundtrack.codec for soundtrack in listed)

@@ -1,6 +1,6 @@
 """The frames of an MP3: made of the sound that the person wants, and proved to be all of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import BinaryIO, NamedTuple
 
 from functions.convert import whole
@@ -9,12 +9,12 @@ from functions.convert.decoder import Decoder, Part
 from functions.convert.failures import (
     AttemptFailed,
     ConversionFailed,
-    CorruptMedia,
     DurationExceeded,
     EncryptedMedia,
     InvalidMedia,
     InvalidOption,
     NoAudioTrack,
+    NothingDecodable,
     TruncatedMedia,
 )
 from functions.convert.lame import Gauge, Lame, Loudness, highest_kbps
@@ -29,8 +29,8 @@ from functions.convert.mp3_frames import BrokenMp3, Mp3Facts, read_mp3
 from functions.convert.mp3_info import set_padding
 from functions.convert.reading import Reading, Unproved
 from functions.convert.sound import Form, Levels, form_of
-from functions.convert.transcode import TooLoud, Undecodable, transcode
-from functions.shared.conversions import Method, Note
+from functions.convert.transcode import TooLoud, Undecodable, survey, transcode
+from functions.shared.conversions import Method, Note, Track
 from functions.shared.options import Channels, Damaged, Options, Quality
 
 _MOST_PASSES = 4
@@ -74,10 +74,10 @@ class Maker:
         for choice in ranked:
             try:
                 made = self._make(choice)
-            except (NoAudioTrack, TruncatedMedia, CorruptMedia) as failed:
+            except (NoAudioTrack, TruncatedMedia, NothingDecodable) as failed:
                 empty = empty or failed
                 continue
-            if made.loudness.peak_db is not None or len(ranked) == 1:
+            if made.loudness.peak_db is not None or len(ranked) == 1 or self._wants_a_part:
                 return made._replace(notes=(*made.notes, *_about_the_choice(choice, silent, ranked)))
             silent = silent or choice
         if silent is None:
@@ -85,23 +85,28 @@ class Maker:
         return self._make(silent)
 
     def _make(self, choice: Choice) -> Made:
-        soundtrack = soundtrack_of(choice.tracks[0], self._container)
-        if soundtrack and soundtrack.encryption:
-            raise EncryptedMedia
-        if soundtrack and soundtrack.is_cut and self._options.damaged is Damaged.REFUSE:
-            raise TruncatedMedia
+        for track in choice.tracks:
+            soundtrack = soundtrack_of(track, self._container)
+            if soundtrack and soundtrack.encryption:
+                raise EncryptedMedia
+            if soundtrack and soundtrack.is_cut and self._options.damaged is Damaged.REFUSE:
+                raise TruncatedMedia
         if self._may_be_copied(choice):
             try:
                 return self._copy(choice)
             except NotCopyable:
                 self._empty_mp3()
-        made = self._encode(choice)
         if self._options.quality is Quality.COPY:
-            detail = "The sound is not MP3, or has gaps or damage, so that it was encoded, as v2, and not copied."
-            made = made._replace(notes=(*made.notes, Note("not-copied", detail)))
-        return made
+            what = "has gaps, damage or changes" if choice.tracks[0].codec == "mp3" else "is not MP3"
+            advice = "so it cannot be copied as it is. Upload the video with quality=auto to have it encoded."
+            raise self._reading.doubtful(InvalidOption("quality", f"The sound {what}, {advice}"))
+        return self._encode(choice)
 
     # As it is
+
+    @property
+    def _wants_a_part(self) -> bool:
+        return self._options.start is not None or self._options.end is not None
 
     def _may_be_copied(self, choice: Choice) -> bool:
         options = self._options
@@ -109,8 +114,7 @@ class Maker:
             options.loudness is not None
             or options.sample_rate is not None
             or options.channels is not Channels.AUTO
-            or options.start is not None
-            or options.end is not None
+            or self._wants_a_part
         )
         is_mp3 = len(choice.tracks) == 1 and choice.tracks[0].codec == "mp3"
         return is_mp3 and options.quality in {Quality.AUTO, Quality.COPY} and not wants_other_sound
@@ -121,11 +125,10 @@ class Maker:
             choice.tracks[0],
             self._description,
             self._mp3,
-            promised_s=self._promised_s(choice),
             on_tick=self._reading.tick,
             stall_s=self._reading.limits.stall_s,
         )
-        if whole.falls_short(copied.sound_s, self._promised_s(choice)):
+        if whole.falls_short(copied.sound_s, self._promised_s(choice.tracks[0]), self._container.kind):
             raise NotCopyable("It ends early.")
         if not self._has_clock and whole.unread_s(self._reading.size, copied.packets, copied.facts.sample_rate_hz):
             raise NotCopyable("There is something else between its frames.")
@@ -135,15 +138,36 @@ class Maker:
     # Encoded
 
     def _encode(self, choice: Choice) -> Made:
+        surveyed = self._survey(choice) if len(choice.tracks) > 1 else {}
+        if choice.layout is None and surveyed:
+            choice = Choice(tuple(surveyed))
         form = form_of(choice, self._options)
         levels = find_levels(self._options.loudness, lambda tried: self._measure(choice, form, tried))
         decoder, loudness, levels = self._encode_with(levels, choice, form)
         facts = self._prove(decoder)
         notes = (
-            *self._judge(decoder, choice, form),
+            *self._judge(surveyed or {choice.tracks[0]: decoder}),
+            *whole.about_the_start(decoder, form.rate),
             *about_levels(levels, loudness, self._options, form, highest_kbps(form.rate)),
         )
-        return Made(choice, facts, loudness, Method.ENCODED, decoder.timeline.end / form.rate, notes)
+        return Made(choice, facts, loudness, Method.ENCODED, decoder.sound_end / form.rate, notes)
+
+    def _survey(self, choice: Choice) -> dict[Track, Decoder]:
+        """Decode each of several soundtracks alone: mixed, nobody can tell what is missing. Empty ones are left out."""
+        surveyed: dict[Track, Decoder] = {}
+        for track in choice.tracks:
+            alone = Choice((track,))
+            form = form_of(alone, self._options)
+            decoder = Decoder(alone, self._description, form, self._part(form))
+            try:
+                survey(self._reading.source(), decoder, self._reading.tick, self._reading.limits.stall_s)
+            except Undecodable as error:
+                raise self._reading.doubtful(InvalidMedia()) from error
+            if decoder.packets.count:
+                surveyed[track] = decoder
+        if not surveyed:
+            raise self._reading.doubtful(TruncatedMedia())
+        return surveyed
 
     def _measure(self, choice: Choice, form: Form, levels: Levels) -> Loudness:
         gauge = Gauge(form, levels)
@@ -171,7 +195,7 @@ class Maker:
         """Send all of the sound to a target. Of the progress this takes what lies between `first` and `last`."""
         reading = self._reading
         decoder = Decoder(choice, self._description, form, self._part(form))
-        promised_s = self._promised_s(choice) or self._container.duration_s
+        promised_s = self._promised_s(choice.tracks[0]) or self._container.duration_s
 
         def tick() -> None:
             reached_s = decoder.timeline.length / form.rate
@@ -188,7 +212,10 @@ class Maker:
         except ConversionFailed as failed:
             raise reading.doubtful(failed) from failed
         if not decoder.written:
-            raise InvalidOption("start", f"The sound is {whole.spoken(decoder.timeline.length / form.rate)} long.")
+            raise InvalidOption(
+                "start",
+                f"The sound is only {whole.spoken(decoder.timeline.length / form.rate)} long. Choose an earlier start.",
+            )
         return decoder
 
     def _part(self, form: Form) -> Part:
@@ -212,43 +239,67 @@ class Maker:
             raise AttemptFailed(f"the MP3 has {facts.samples} samples, not {decoder.written}")
         return facts
 
-    def _judge(self, decoder: Decoder, choice: Choice, form: Form) -> Iterator[Note]:
-        soundtrack = soundtrack_of(choice.tracks[0], self._container)
-        found = whole.missing(decoder, form.rate, has_clock=self._has_clock)
-        if not self._has_clock and not decoder.is_done:
-            found = found.with_damage(whole.unread_s(self._reading.size, decoder.packets, form.rate))
-        promised_s = self._promised_s(choice)
-        reached = max(decoder.timeline.end, decoder.packets.end) / form.rate
-        falls_short = not decoder.is_done and whole.falls_short(reached, promised_s)
-        listed = soundtrack.samples if soundtrack and not decoder.is_done else None
-        lacks_packets = listed is not None and decoder.packets.count < listed
+    def _judge(self, decoders: Mapping[Track, Decoder]) -> Iterator[Note]:
+        """Yield what there is to say of what is missing. See `whole.judge` for what it raises."""
+        found, whole_s = whole.NOTHING, 0.0
+        for track, decoder in decoders.items():
+            missing, track_s = self._missing(track, decoder)
+            found, whole_s = found.and_of(missing), max(whole_s, track_s)
+        soundtracks = (soundtrack_of(track, self._container) for track in decoders)
+        if any(soundtrack and soundtrack.is_cut for soundtrack in soundtracks):
+            yield whole.CUT_OFF
+        yield from whole.judge(found, whole_s, self._options)
+
+    def _missing(self, track: Track, decoder: Decoder) -> tuple[whole.Missing, float]:
+        """Return what is missing of a soundtrack, and how long all of it ought to be, in seconds.
+
+        Raises:
+            TruncatedMedia: it is not there.
+            Unproved: a file would tell more than a pipe.
+        """
+        soundtrack, rate = soundtrack_of(track, self._container), decoder.rate
+        found = whole.missing(decoder, rate, has_clock=self._has_clock)
+        promised_s = self._promised_s(track)
+        reached = max(decoder.sound_end, decoder.packets.end - decoder.timeline.jumped) / rate
+        if decoder.is_done:
+            return found, reached
+        if not self._has_clock:
+            found = found.with_damage(whole.unread_s(self._reading.size, decoder.packets, rate))
+        falls_short = whole.falls_short(reached, promised_s, self._container.kind)
+        lacks_packets = soundtrack is not None and decoder.packets.count < (soundtrack.samples or 0)
         if self._reading.is_streamed and (not found.is_nothing or falls_short or lacks_packets):
             raise Unproved
         if falls_short and promised_s is not None:
-            if self._container.kind in NEVER_JUST_SHORT or self._options.damaged is Damaged.ACCEPT:
+            ends_alone = not whole.falls_short(self._reached_by_any_s(), promised_s, self._container.kind)
+            is_its_own = soundtrack is not None and soundtrack.duration_s is not None
+            all_is_there = self._container.kind in NEVER_JUST_SHORT or (ends_alone and is_its_own)
+            if all_is_there or self._options.damaged is Damaged.ACCEPT:
                 found = found.with_damage(promised_s - reached)
-            elif whole.falls_short(self._reached_by_any_s(), promised_s):
+            elif not ends_alone:
                 raise TruncatedMedia
-        yield from whole.judge(found, max(reached, promised_s or 0.0), self._options)
-        yield from whole.about_the_start(decoder, form, self._options)
+        return found, max(reached, promised_s or 0.0)
 
     def _reached_by_any_s(self) -> float:
-        """Return when the last track ends: sound may rightly end before the pictures."""
+        """Return when the last track ends: where only the file promises a length, sound may end before the pictures."""
         reading = self._reading
         return reached_s(reading.source(), self._description, reading.tick, reading.limits.stall_s)
 
-    def _promised_s(self, choice: Choice) -> float | None:
+    def _promised_s(self, track: Track) -> float | None:
         """Return when the sound ought to end: what the index says of it, or else of the file."""
         if self._container.is_unfinished or self._container.missing_bytes:
             return None
-        soundtrack = soundtrack_of(choice.tracks[0], self._container)
+        soundtrack = soundtrack_of(track, self._container)
         if soundtrack and soundtrack.duration_s is not None:
             return soundtrack.duration_s
         return self._container.duration_s
 
     def _refuse_what_is_too_long(self, seconds: float | None) -> None:
-        part_s = seconds if self._options.end is None else min(seconds or 0.0, self._options.end)
-        if part_s is not None and part_s > self._reading.limits.max_duration_s:
+        """Raise DurationExceeded if what is wanted of sound of a length is longer than the limit."""
+        if seconds is None:
+            return
+        start_s, end_s = self._options.start or 0.0, self._options.end
+        wanted_s = (seconds if end_s is None else min(seconds, end_s)) - start_s
+        if wanted_s > self._reading.limits.max_duration_s:
             raise DurationExceeded(self._reading.limits.max_duration_s)
 
 
@@ -257,5 +308,8 @@ def _about_the_choice(choice: Choice, silent: Choice | None, ranked: list[Choice
         detail = f"Soundtrack {silent.number} is silent. The MP3 has soundtrack {choice.number} instead."
         yield Note("other-track", detail)
     elif choice is not ranked[0]:
-        detail = f"Soundtrack {ranked[0].number} has nothing to hear. The MP3 has soundtrack {choice.number} instead."
+        detail = (
+            f"Soundtrack {ranked[0].number} is empty or cannot be decoded. "
+            f"The MP3 has soundtrack {choice.number} instead."
+        )
         yield Note("other-track", detail)

@@ -4,20 +4,22 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from functions.convert.media.probe import Description
+from functions.convert.media.probe import Description, channels_of
 from functions.convert.media.tracks import Choice
 from functions.shared.options import Channels, Options
 
 # What an MP3 can have: ISO/IEC 11172-3, 13818-3, and the lowest three of MPEG 2.5.
 MP3_RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 
-# The downmix, the same whatever the codec: the front as it is, the centre, where people speak, as loud as the front,
-# each surround channel 6 dB below, no LFE. Downmix levels in the stream are deleted, or AC-3's would win. Between
-# floats nothing is scaled down: what becomes too loud is for the limiter.
-_DOWNMIX = "center_mix_level=1:surround_mix_level=0.5:lfe_mix_level=0:rematrix_maxval=1000:internal_sample_fmt=fltp"
-_NO_LEVELS_OF_ITS_OWN = "asidedata=mode=delete:type=DOWNMIX_INFO"
-# Layouts whose channels swresample can place: `5.1(side)`, `quad`, `7.1.4`.
-_KNOWN_LAYOUT = re.compile(r"mono|stereo|downmix|quad.*|hexagonal|octagonal|cube|\d+\.\d+(\.\d+)?(\(.*\))?")
+# The downmix, the same whatever the codec: the front as it is; the centre, where people speak, as loud as the front;
+# what is beside, behind or above 6 dB below, and in the middle there with half of that power to each side; no LFE.
+# Channels that a layout lacks are passed over. Between floats nothing is scaled down or clipped on the way: what
+# becomes too loud is for the limiter. The stream's own downmix levels are deleted, or AC-3's would win.
+_FRONT, _AROUND = ("F{}", "F{}C", "D{}"), ("S{}", "B{}", "W{}", "TF{}", "TS{}", "TB{}", "SD{}", "SS{}", "BF{}", "TT{}")
+_MIDDLE = ("BC", "TC", "TFC", "TBC", "BFC")
+_AS_FLOATS = "asidedata=mode=delete:type=DOWNMIX_INFO,aformat=sample_fmts=fltp"
+# `5 channels (FL+FR+FC+BL+BR)` has names; of `5 channels` nothing is known.
+_NAMELESS_LAYOUT = re.compile(r"\d+ channels")
 _AMBISONIC = "ambisonic"
 # Silence in the gaps of each soundtrack, so that several stay beside each other.
 _FILLED = "aresample=async=1:min_hard_comp=0.03:first_pts=0"
@@ -62,24 +64,34 @@ def graph(choice: Choice, description: Description, form: Form) -> str:
 
 def _shaped(layout: str, form: Form) -> str:
     """Return the filters that give sound of a layout the form of the MP3."""
-    steps = [_NO_LEVELS_OF_ITS_OWN]
+    steps = [_AS_FLOATS]
     if layout == "mono" and form.channels == 1:
-        steps.append(f"aresample=ochl=mono:osf=flt:osr={form.rate}:{_DOWNMIX}")
-        return ",".join(steps)
-    if layout == "mono":
-        steps.append("pan=stereo|c0=c0|c1=c0")
-    elif layout.startswith(_AMBISONIC):
+        # A broadcast may become stereo on the way.
+        steps.append("pan=mono|FC=FC+0.5*FL+0.5*FR")
+    elif channels_of(layout) == 1:
+        steps.append("pan=mono|c0=c0" if form.channels == 1 else "pan=stereo|c0=c0|c1=c0")
+    else:
+        steps.append(_to_stereo(layout))
+        if form.channels == 1:
+            steps.append("pan=mono|c0=0.5*c0+0.5*c1")
+    return ",".join([*steps, f"aresample=osr={form.rate}:osf=flt"])
+
+
+def _to_stereo(layout: str) -> str:
+    if layout.startswith(_AMBISONIC):
         # The first two components are what comes from everywhere, and left less right (ACN, SN3D): two cardioids.
-        steps.append("pan=stereo|c0=0.5*c0+0.5*c1|c1=0.5*c0-0.5*c1")
-    elif layout == "1 channels":
-        steps.append("pan=stereo|c0=c0|c1=c0")
-    elif not _KNOWN_LAYOUT.fullmatch(layout):
+        return "pan=stereo|c0=0.5*c0+0.5*c1|c1=0.5*c0-0.5*c1"
+    if _NAMELESS_LAYOUT.fullmatch(layout):
         # Recorders with many inputs put the mix, or the main pair, first.
-        steps.append("pan=stereo|c0=c0|c1=c1")
-    steps.append(f"aresample=ochl=stereo:osf=flt:osr={form.rate}:{_DOWNMIX}")
-    if form.channels == 1:
-        steps.append("pan=mono|c0=0.5*c0+0.5*c1")
-    return ",".join(steps)
+        return "pan=stereo|c0=c0|c1=c1"
+    return f"pan=stereo|FL={_heard_on('L')}|FR={_heard_on('R')}"
+
+
+def _heard_on(side: str) -> str:
+    front = [name.format(side) for name in _FRONT]
+    around = [f"0.5*{name.format(side)}" for name in _AROUND]
+    middle = [f"0.3536*{name}" for name in _MIDDLE]
+    return "+".join(["FC", *front, *around, *middle])
 
 
 def _mp3_rate(rate: int) -> int:

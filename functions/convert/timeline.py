@@ -2,11 +2,11 @@
 
 Decoders give pieces of sound with time stamps. Most follow one another without a gap, and are kept as they are. Where
 something is missing, silence takes its place, so that every second of sound stays beside its picture. No sound is ever
-thrown away: where time stamps overlap or go back, the pieces follow one another all the same.
+thrown away: where time stamps overlap or go back, the pieces simply follow one another.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 # Time stamps of live recordings jitter by this much without anything missing. A gap shows in all that follow it.
@@ -17,6 +17,8 @@ _SMALLEST_GAP_S = 0.01
 _MOST_DRIFT_S = 0.05
 # A codec's start may take a piece or two until sound comes out.
 _SMALLEST_LATE_START_S = 0.03
+# Where recordings are joined, time jumps. A shorter gap than this is taken for one in any case.
+_SMALLEST_JUMP_S = 10.0
 
 
 class Piece(NamedTuple):
@@ -40,27 +42,45 @@ class Gap(NamedTuple):
     end: int
 
 
+class Filled(NamedTuple):
+    """A gap that was filled with silence, and where that is in the MP3, in samples from its start."""
+
+    gap: Gap
+    at: int
+
+
 class Timeline:
     """Lays pieces of sound one behind the other. `rate` is in Hz; time stamps count from the start of the video.
 
     It `follows_clock` unless the time stamps are not a clock's, but counted from the packets themselves. It `may_wait`
-    for the first sound if something else comes before it. Otherwise the sound starts at once.
+    for the first sound if something else comes before it. Otherwise the sound starts at once. `is_jump` says whether
+    a long stretch without sound is one in which time jumped, so that there is nothing to fill.
 
     Attributes:
         gaps: what was filled with silence, without what comes before the first sound.
         late_start: how many samples of silence come before the first sound.
         length: how many samples there are so far, silence included.
         end: the time stamp at which the sound ends so far.
+        jumped: how many samples the time stamps have jumped so far.
     """
 
-    def __init__(self, rate: int, *, follows_clock: bool = True, may_wait: bool = True) -> None:
-        self.gaps: list[Gap] = []
+    def __init__(
+        self,
+        rate: int,
+        *,
+        follows_clock: bool = True,
+        may_wait: bool = True,
+        is_jump: Callable[[Gap], bool] = lambda _: False,
+    ) -> None:
+        self.gaps: list[Filled] = []
         self.late_start = 0
         self.length = 0
         self.end = 0
         self._rate = rate
         self._follows_clock = follows_clock
         self._may_wait = may_wait
+        self._is_jump = is_jump
+        self.jumped = 0
         self._origin = 0
         self._lag = 0
         self._has_begun = False
@@ -82,7 +102,7 @@ class Timeline:
         silence = self._missing(ahead)
         piece = ahead.popleft()
         if silence and self._has_begun:
-            self.gaps.append(Gap(piece.start - silence, piece.start))
+            self.gaps.append(Filled(Gap(piece.start - silence, piece.start), self.length))
         elif silence:
             self.late_start = silence
         self._has_begun = True
@@ -110,6 +130,10 @@ class Timeline:
         if lag - max(before, 0) < lost and not drifts:
             return 0
         self._lag = 0
+        if lag >= _SMALLEST_JUMP_S * self._rate and self._is_jump(Gap(first.start - lag, first.start)):
+            self._origin += lag
+            self.jumped += lag
+            return 0
         return lag
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from functions.convert.decoder import Decoder
 from functions.convert.failures import AttemptFailed
-from functions.convert.ffmpeg import ENDED, Pipe, Source, watch
+from functions.convert.ffmpeg import ENDED, Ffmpeg, Nowhere, Pipe, Source, watch
 from functions.convert.lame import Gauge, Lame
 
 
@@ -37,6 +37,8 @@ def transcode(
         stack.callback(samples.close)
         encoding = target.start(stack, samples)
         decoding = decoder.start(stack, source, samples)
+        # Both go before anybody waits for the threads between them: one that stands still would keep them for ever.
+        stack.callback(encoding.kill)
 
         def tick() -> None:
             if decoder.is_done:
@@ -46,16 +48,34 @@ def transcode(
             on_tick()
 
         watch([decoding, encoding], tick, lambda: max(decoder.moved_at, target.meter.moved_at), stall_s)
+        # Of nothing no MP3 can be made, and ffmpeg fails in one way or another.
+        is_of_nothing = not decoder.written and not decoder.is_done and decoding.exit_code() == 0
         # An encoder that is gone takes the decoder with it, so it is asked first.
-        encoded = encoding.exit_code()
-        decoded = 0 if decoder.is_done else decoding.exit_code()
-        if encoded == ENDED or (decoded == ENDED and decoder.packets.count):
+        encoded = 0 if is_of_nothing else encoding.exit_code()
+        if encoded == ENDED:
             raise AttemptFailed("ffmpeg was told to end")
-        if decoded:
-            raise Undecodable(decoded)
-        decoder.check()
-        # Of nothing no MP3 can be made.
-        if encoded and decoder.written:
+        _check(decoder, decoding)
+        if encoded:
             raise AttemptFailed(f"ffmpeg could not encode: {encoded}: {encoding.last_words[-300:].strip()}")
     if isinstance(target, Lame) and target.alarm.is_raised:
         raise TooLoud
+
+
+def survey(source: Source, decoder: Decoder, on_tick: Callable[[], None], stall_s: float) -> None:
+    """Decode only to know what there is. Raises as `transcode` does, but for TooLoud."""
+    with contextlib.ExitStack() as stack:
+        nowhere = Nowhere()
+        stack.callback(nowhere.close)
+        decoding = decoder.start(stack, source, nowhere)
+        watch([decoding], on_tick, lambda: decoder.moved_at, stall_s)
+        _check(decoder, decoding)
+
+
+def _check(decoder: Decoder, decoding: Ffmpeg) -> None:
+    """Raise what kept the decoder from decoding all that is wanted, if anything did."""
+    code = 0 if decoder.is_done else decoding.exit_code()
+    if code == ENDED and decoder.packets.count:
+        raise AttemptFailed("ffmpeg was told to end")
+    if code:
+        raise Undecodable(code)
+    decoder.check()

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from functions.convert.decoder import Decoder, Packets
-from functions.convert.failures import CorruptMedia, NoAudioTrack, TruncatedMedia
+from functions.convert.failures import CorruptMedia, NoAudioTrack, NothingDecodable, TruncatedMedia
+from functions.convert.media.kinds import NEVER_JUST_SHORT
 from functions.convert.sound import Form
 from functions.convert.timeline import Gap, overlap
 from functions.shared.conversions import Note
@@ -19,6 +20,7 @@ _SLACK_S = 0.1
 _LONGEST_PIECE_S = 0.05
 # Less than this at the edge of a gap is a codec that takes a moment to find its way again.
 _SMALLEST_DAMAGE_S = 0.05
+_SMALLEST_PAUSE_S = 0.01
 # Some decoders take a few packets until the first sound comes out.
 _START_UP_S = 0.2
 _MOST_DAMAGE_SHARE = 0.1
@@ -27,6 +29,7 @@ _LONGEST_DAMAGE_S = 10.0
 _TOLD_S = 0.1
 # Nobody hears anything shorter.
 _AUDIBLE_S = 0.01
+CUT_OFF = Note("cut-off", "The file ends before its container says it should. Only what is there was converted.")
 # Tags and padding between the packets of a stream that has no container are no damage, up to this.
 _UNREAD_BYTES = 8 * 1024
 _UNREAD_SHARE = 0.01
@@ -49,33 +52,48 @@ class Missing(NamedTuple):
         longest_s = max(self.longest_damage_s, seconds)
         return self._replace(damage_s=self.damage_s + seconds, longest_damage_s=longest_s)
 
+    def and_of(self, other: "Missing") -> "Missing":
+        """Return what is missing from this and another soundtrack. They sound together, so the worse damage counts."""
+        return Missing(
+            self.pauses + other.pauses,
+            max(self.damage_s, other.damage_s),
+            max(self.longest_damage_s, other.longest_damage_s),
+        )
+
 
 def missing(decoder: Decoder, rate: int, *, has_clock: bool) -> Missing:
     """Return what was filled with silence, or ought to follow the end, told apart by whether packets are there.
 
-    Unless time stamps are a clock's, there are no pauses to be known by them.
+    Only what lies in the part that is wanted counts. Unless time stamps are a clock's, no pauses are known by them.
     """
     pauses, damage = [], []
     timeline, stretches = decoder.timeline, decoder.packets.stretches
-    smallest = _SMALLEST_DAMAGE_S * rate
-    start = Gap(0, timeline.late_start)
-    for gap in (start, *timeline.gaps):
+    started_late = overlap(Gap(0, timeline.late_start), stretches)
+    if started_late >= _START_UP_S * rate:
+        damage.append(started_late / rate)
+    for gap, at in timeline.gaps:
+        length = gap.end - gap.start
+        if not decoder.wants(at, length):
+            continue
         damaged = overlap(gap, stretches)
-        if damaged < (_START_UP_S * rate if gap is start else smallest):
-            damaged = 0
-        else:
+        damaged = damaged if damaged >= _SMALLEST_DAMAGE_S * rate else 0
+        if damaged:
             damage.append(damaged / rate)
-        if has_clock and gap is not start and gap.end - gap.start - damaged >= smallest / 5:
-            pauses.append((gap.end - gap.start - damaged) / rate)
+        if has_clock and length - damaged >= _SMALLEST_PAUSE_S * rate:
+            pauses.append((length - damaged) / rate)
     behind = decoder.packets.end - timeline.end
     if not decoder.is_done and behind > (_SLACK_S + _LONGEST_PIECE_S) * rate:
         damage.append(overlap(Gap(timeline.end, decoder.packets.end), stretches) / rate)
     return Missing(tuple(pauses), sum(damage), max(damage, default=0.0))
 
 
-def falls_short(reached_s: float, promised_s: float | None) -> bool:
-    """Say whether a promised length is missed."""
-    return promised_s is not None and reached_s < promised_s - _SLACK_S - _LONGEST_PIECE_S
+NOTHING = Missing((), 0.0, 0.0)
+
+
+def falls_short(reached_s: float, promised_s: float | None, kind: str) -> bool:
+    """Say whether a promised length is missed. A container of some kind promises it, and an MP3 to the sample."""
+    slack_s = _LONGEST_PIECE_S if kind in NEVER_JUST_SHORT else _SLACK_S + _LONGEST_PIECE_S
+    return promised_s is not None and reached_s < promised_s - slack_s
 
 
 def unread_s(size: int, packets: Packets, rate: int) -> float:
@@ -87,12 +105,12 @@ def unread_s(size: int, packets: Packets, rate: int) -> float:
 
 
 def check_sound(decoder: Decoder, form: Form) -> None:
-    """Raise the reason if nothing came out of the decoder: NoAudioTrack, TruncatedMedia or CorruptMedia."""
+    """Raise the reason if nothing came out of the decoder: NoAudioTrack, TruncatedMedia or NothingDecodable."""
     if decoder.packets.count == 0:
         # It is listed, and nothing of it is there.
         raise TruncatedMedia
     if decoder.timeline.length == decoder.timeline.late_start:
-        raise CorruptMedia("The sound cannot be decoded.")
+        raise NothingDecodable
     if decoder.timeline.length < _AUDIBLE_S * form.rate:
         raise NoAudioTrack
 
@@ -105,30 +123,36 @@ def judge(found: Missing, whole_s: float, options: Options) -> Iterator[Note]:
     """
     too_much = found.damage_s > _MOST_DAMAGE_SHARE * whole_s + _SLACK_S or found.longest_damage_s >= _LONGEST_DAMAGE_S
     if too_much and options.damaged is Damaged.REFUSE:
-        raise CorruptMedia(f"{spoken(found.damage_s)} of the sound, of {spoken(whole_s)}, cannot be decoded.")
+        raise CorruptMedia(f"{spoken(found.damage_s)} of {spoken(whole_s)} of sound cannot be decoded.")
     if found.damage_s:
-        yield Note("damaged", f"{spoken(found.damage_s)} of the sound could not be decoded. Silence takes its place.")
+        yield Note(
+            "damaged",
+            f"{spoken(found.damage_s)} of the sound could not be decoded. The MP3 is silent there, or ends before it.",
+        )
     if found.pauses:
         places = "one place" if len(found.pauses) == 1 else f"{len(found.pauses)} places"
         yield Note(
             "gaps-filled",
-            f"The video has no sound in {places}, {spoken(sum(found.pauses))} in all. "
-            "Silence takes its place, so that the rest stays where it belongs.",
+            f"The sound pauses in {places}, for {spoken(sum(found.pauses))} in all. "
+            "The MP3 is silent there, so that the rest stays beside its picture.",
         )
 
 
-def about_the_start(decoder: Decoder, form: Form, options: Options) -> Iterator[Note]:
+def about_the_start(decoder: Decoder, rate: int) -> Iterator[Note]:
     """Yield what the person is told if the sound starts after the pictures."""
-    late_s = decoder.timeline.late_start / form.rate
-    if late_s >= _TOLD_S and not options.start:
-        yield Note(
-            "sound-starts-late", f"The sound starts {spoken(late_s)} after the video. The MP3 is silent until then."
-        )
+    late_s = decoder.silent_at_start / rate
+    if late_s < _TOLD_S:
+        return
+    if decoder.silent_at_start >= decoder.written:
+        yield Note("sound-starts-late", "The sound starts after this part of the video, so the MP3 is silent.")
+    else:
+        yield Note("sound-starts-late", f"The sound starts late, so the MP3 is silent for the first {spoken(late_s)}.")
 
 
 def spoken(seconds: float) -> str:
-    """Return a length as people write it: `0.4 s`, `12.0 s`, `2 min 5 s`."""
-    if seconds < 60:
+    """Return a length as people write it: `0.4 s`, `12.0 s`, `2 min 5 s`, `1 h 2 min 5 s`."""
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min {rest} s" if hours else f"{minutes} min {rest} s"

@@ -38,8 +38,8 @@ _ENCODED_WORD = "=?"
 _NOBODY = Group("nobody")
 
 _WHAT_CAN_BE_DONE = (
-    "There is no MP3, and nothing more will happen by itself. If you think that the video is fine, try this "
-    "conversion again; otherwise upload another copy of the video."
+    "There is no MP3, and the conversion will not be tried again by itself. If you think that the video is fine, "
+    "start the conversion again. Otherwise, upload another copy of the video."
 )
 _NOTES_BEGIN = "Please note:"
 
@@ -109,13 +109,13 @@ def _completed(conversion: Conversion, mp3: Mp3, link: Link) -> _Content:
         "Bit rate": f"{bit_rate(mp3.bit_rate_bps)}, {channels(mp3.channels)}",
     }
     if mp3.method is Method.COPIED:
-        facts["Sound"] = "copied as it was, without a new encoding"
+        facts["Sound"] = "copied as it was, not encoded again"
     # Nothing is known of the soundtrack of an MP3 that an earlier version made.
     if len(conversion.video.tracks) > 1 and mp3.source:
         facts["Soundtrack"] = soundtrack(mp3.track, conversion.video.tracks)
     return _Content(
         subject=f"Your MP3 is ready: {video}",
-        paragraphs=("Your video was converted. Here is the MP3.",),
+        paragraphs=("Your video has been converted. Here is the MP3.",),
         facts=facts,
         notes=tuple(plain(note.detail) for note in conversion.warnings),
         link=link,

@@ -16,7 +16,7 @@ from python_multipart.exceptions import FormParserError
 
 from functions.shared.problems import FieldError, InvalidInput, Problem, TooLarge
 
-MAX_PARTS = 20
+MAX_PARTS = 24
 MAX_HEADER_BYTES = 8 * 1024
 # The longest option is a comment of 1,000 characters, each of which may be 4 bytes of UTF-8.
 MAX_FIELD_BYTES = 4096

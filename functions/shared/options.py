@@ -34,7 +34,7 @@ class Channels(StrEnum):
 
 
 class Damaged(StrEnum):
-    """What becomes of a recording of which much is missing."""
+    """What becomes of a video that is cut off, or of whose sound much is damaged."""
 
     REFUSE = "refuse"
     ACCEPT = "accept"
@@ -55,13 +55,14 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         quality: `auto` copies the sound if it is MP3 already and no other option changes it; otherwise it means `v2`.
         track: the number of a soundtrack, from 1, or its language in lower case: `2`, `eng`, `de`, `pt-br`.
+        preferred_language: the person's, which decides among soundtracks that are all, or none of them, the default.
         tracks: `mix` adds up all soundtracks.
         start: where the MP3 begins, in seconds of the video.
         end: where the MP3 ends, in seconds of the video.
         loudness: the integrated loudness to reach, in LUFS (EBU R 128).
         channels: how many channels the MP3 has.
         sample_rate: the sample rate of the MP3, in Hz.
-        damaged: whether a recording of which much is missing is converted.
+        damaged: whether a video that is cut off, or of whose sound much is damaged, is converted.
         cover: `auto` takes the picture that the video has attached, `none` takes none, and a number of seconds takes
             the frame shown at that time.
         chapters: whether the MP3 gets the video's chapters.
@@ -71,6 +72,7 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True):
 
     quality: Quality = Quality.AUTO
     track: str | None = None
+    preferred_language: str | None = None
     tracks: Tracks | None = None
     start: float | None = None
     end: float | None = None

@@ -138,6 +138,12 @@ def _track(text: str) -> str:
     raise _Wrong(f"Use the number of a soundtrack, from 1 to {MAX_TRACK}, or its language, such as eng, de or pt-BR.")
 
 
+def _language(text: str) -> str:
+    if _LANGUAGE.fullmatch(text.lower()):
+        return text.lower()
+    raise _Wrong("Use a language, such as eng, de or pt-BR.")
+
+
 def _loudness(text: str) -> float:
     low, high = LOUDNESS_LUFS
     if not _LOUDNESS.fullmatch(text) or not low <= float(text) <= high:
@@ -183,6 +189,7 @@ def _text(limit: int, *, lines: bool = False) -> _Reader:
 _READERS: Mapping[str, _Reader] = {
     "quality": _choice(Quality),
     "track": _optional(_track),
+    "preferred_language": _optional(_language),
     "tracks": _optional(_choice(Tracks)),
     "start": _optional(_time),
     "end": _optional(_time),

@@ -270,14 +270,17 @@ def test_a_video_that_lies_about_its_length_is_refused(media, tmp_path):
     name=st.sampled_from(["mp4 moov first", "mp4 moov last", "mkv", "webm opus", "avi", "mov", "wmv", "ogv", "3gp"]),
     kept=st.floats(0, 1, exclude_max=True),
 )
-def test_a_file_that_was_cut_off_never_completes(media, tmp_path, name, kept):
-    """Half a song called a whole one is the worst that a converter can do."""
+def test_a_file_that_was_cut_off_never_loses_sound_in_silence(media, tmp_path, name, kept):
+    """Half a song called a whole one is the worst that a converter can do. What follows the sound may be lost."""
     whole = media.video(name).read_bytes()
     cut = tmp_path / "cut"
     cut.write_bytes(whole[: int(len(whole) * kept)])
 
-    with pytest.raises(ConversionFailed):
-        encode(cut, tmp_path / "a.mp3")
+    try:
+        encoded = encode(cut, tmp_path / "a.mp3")
+    except ConversionFailed:
+        return
+    assert encoded.facts == encode(media.video(name), tmp_path / "whole.mp3").facts
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -1,8 +1,10 @@
 """Files in which some bytes were changed at random: none takes a worker down, or is tried again and again."""
 
+import math
 import os
 import random
 import shutil
+import struct
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ import pytest
 from functions.convert.failures import ConversionFailed
 from tests.attempts import attempt
 from tests.damage import KINDS, SEED, Combination, Kind
+from tests.media import ffmpeg
 from tests.reports import Report
 
 _CODECS = {
@@ -106,12 +109,29 @@ def test_a_mutant_ends_in_one_attempt(folder: Path, tmp_path: Path, tally: Count
     video.write_bytes(mutant.made_of(whole.read_bytes()))
 
     started = time.monotonic()
-    try:
-        attempt(video, tmp_path / "a.mp3")
-        ended = "completed"
-    except ConversionFailed as failed:
-        ended = failed.failure.type
+    ended = _end_of_an_attempt(video)
 
     tally[ended] += 1
     assert ended in {"completed", *_FITTING}
     assert time.monotonic() - started < _LONGEST_S
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e10, 1e30])
+def test_samples_that_are_no_sound_end_in_one_attempt(tmp_path: Path, value: float) -> None:
+    """Programs that mix in floats store what they computed, and damage makes any number of them. LAME expects sound."""
+    video = tmp_path / "a.wav"
+    ffmpeg("-f", "lavfi", "-i", "sine=duration=2:sample_rate=48000", "-c:a", "pcm_f32le", str(video))
+    data = bytearray(video.read_bytes())
+    for number in range(24_000, 30_000, 3):
+        struct.pack_into("<f", data, data.index(b"data") + 8 + 4 * number, value)
+    video.write_bytes(data)
+
+    assert _end_of_an_attempt(video) in {"completed", "corrupt-media"}
+
+
+def _end_of_an_attempt(video: Path) -> str:
+    try:
+        attempt(video, video.with_suffix(".made.mp3"))
+    except ConversionFailed as failed:
+        return failed.failure.type
+    return "completed"

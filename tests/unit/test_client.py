@@ -235,6 +235,7 @@ def test_every_option_is_sent_as_the_service_reads_it(service, client, video):
     options = Options(
         quality=Quality.V0,
         track=2,
+        preferred_language="de",
         tracks="mix",
         start=0.00001,
         end="1:30",

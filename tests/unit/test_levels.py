@@ -1,6 +1,5 @@
 """The gain and the ceiling that bring sound to a loudness, found with sound whose loudness can be computed."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -18,8 +17,10 @@ TARGETS = st.floats(-23, -9)
 
 @dataclass
 class Sound:
-    """Sound of a loudness and a true peak. A limiter takes away `loss` of each dB by which peaks lie above its ceiling,
-    and true peaks exceed the ceiling by `overshoot_db`. `tried` are the levels with which it was measured.
+    """Sound of a loudness and a true peak, which a limiter changes.
+
+    It takes away `loss` dB of the loudness for each dB by which peaks lie above its ceiling, and true peaks exceed that
+    by `overshoot_db`. `tried` are the levels with which the sound was measured.
     """
 
     lufs: float | None

@@ -1,6 +1,5 @@
 """Which soundtrack the person wants."""
 
-import itertools
 from typing import Any
 
 import pytest
@@ -105,9 +104,8 @@ def test_a_track_is_asked_for_by_its_number():
     assert asked("2", track(1, default=True), track(2, role="commentary"), track(3)) == 2
 
 
-@pytest.mark.parametrize(
-    ("stored", "wanted"), itertools.product(["de", "deu", "ger", "de-AT", "DE"], ["de", "deu", "ger"])
-)
+@pytest.mark.parametrize("stored", ["de", "deu", "ger", "de-AT", "DE"])
+@pytest.mark.parametrize("wanted", ["de", "deu", "ger"])
 def test_a_track_is_asked_for_by_any_name_of_its_language(stored, wanted):
     """Containers write languages in two letters or three, of which there are two kinds."""
     assert asked(wanted, track(1, language="eng"), track(2, language=stored)) == 2
@@ -143,7 +141,7 @@ def test_what_is_asked_for_has_no_alternative():
 @pytest.mark.parametrize("wanted", ["3", "0", "fra"])
 def test_a_track_that_is_not_there_is_refused_with_those_that_are(wanted):
     """The person learns what to ask for instead."""
-    with pytest.raises(InvalidOption, match=r"It has: 1 \(eng\), 2 \(language unknown\)\.") as refused:
+    with pytest.raises(InvalidOption, match=r"1 \(eng\), 2 \(language unknown\)") as refused:
         asked(wanted, track(1, language="eng"), track(2))
 
     assert refused.value.name == "track"
@@ -152,7 +150,7 @@ def test_a_track_that_is_not_there_is_refused_with_those_that_are(wanted):
 @pytest.mark.parametrize("wanted", ["2", "fra"])
 def test_a_track_that_cannot_be_decoded_is_refused(wanted):
     """Another one instead would not be what was asked for."""
-    with pytest.raises(InvalidOption, match="Soundtrack 2 is empty, or cannot be decoded"):
+    with pytest.raises(InvalidOption, match="Soundtrack 2 "):
         asked(wanted, track(1), track(2, language="fra", usable=False))
 
 
@@ -191,7 +189,7 @@ def test_recordings_that_stand_alone_are_not_put_together(tracks, container):
 
 
 def test_the_mark_to_play_by_default_does_not_keep_channels_apart():
-    """ffmpeg marks the first track of a file as the one to play."""
+    """Writers mark the first track of a file as the one to play."""
     left, right = microphones(2)
     [choice] = choices([track(1, codec="pcm_s16le", channels=1, default=True), right], "mp4", Options())
 

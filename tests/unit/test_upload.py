@@ -339,7 +339,7 @@ def test_a_stored_video_is_queued_as_one_in_a_form_is(deps, upload_id):
 
 def test_a_stored_video_with_very_many_fields_is_refused(deps, upload_id):
     """An answer that names each of them as wrong would be larger than Lambda sends."""
-    answer = stored(deps, upload_id, ANN, **{f"field{number}": "" for number in range(21)})
+    answer = stored(deps, upload_id, ANN, **{f"field{number}": "" for number in range(25)})
 
     assert (answer.status, answer.code) == (413, "too-large")
     assert deps.events.published == []

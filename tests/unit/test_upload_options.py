@@ -40,6 +40,7 @@ def test_no_fields_give_the_defaults():
         ("track", "02", "2"),
         ("track", "64", "64"),
         ("track", "eng", "eng"),
+        ("preferred_language", "pt-BR", "pt-br"),
         ("track", "DE", "de"),
         ("track", "pt-BR", "pt-br"),
         ("track", "zh-Hant-TW", "zh-hant-tw"),

@@ -71,7 +71,7 @@ def children(read: Read, start: int, end: int) -> Iterator[Box]:
             return
         yield Box(kind, start, start + length)
         start += length
-    raise InvalidMedia("The index has too many parts to be that of a video.")
+    raise InvalidMedia("The file's index has too many parts to be that of a video. Check that it plays on your device.")
 
 
 def _top_boxes(read: Read, size: int, is_known: Callable[[bytes], bool], position: int = 0) -> Iterator[Box]:
@@ -91,7 +91,7 @@ def _top_boxes(read: Read, size: int, is_known: Callable[[bytes], bool], positio
         if end >= size:
             return
         position = end
-    raise InvalidMedia("The file is made of too many parts to be a video.")
+    raise InvalidMedia("The file has too many parts to be a video. Check that it plays on your device.")
 
 
 def _is_kind(kind: bytes) -> bool:

@@ -142,7 +142,7 @@ class Fragments:
             count = min(count, (end - values.at) // (4 * len(columns)))
             self._samples_left -= count
             if self._samples_left < 0:
-                raise InvalidMedia("The file has too many samples to be a video.")
+                raise InvalidMedia("The file has too many samples to be a video. Check that it plays on your device.")
         words = big_endian("I", data[values.at : values.at + 4 * len(columns) * count])
         column = {flag: words[number :: len(columns)] for number, flag in enumerate(columns)}
         return _Run(
@@ -183,7 +183,7 @@ class Fragments:
                 return
             self._steps_left -= _RUN_STEPS if kind == b"trun" else 1
             if self._steps_left < 0:
-                raise InvalidMedia("The file is made of too many parts to be a video.")
+                raise InvalidMedia("The file has too many parts to be a video. Check that it plays on your device.")
             yield kind, start + 8, start + length
             start += length
 

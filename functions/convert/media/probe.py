@@ -148,7 +148,9 @@ class _Look:
         if outputs is None and self._exit_code == _NO_INPUT and self.kind:
             raise NoAudioTrack
         if outputs is None and self._exit_code == _NO_INPUT:
-            raise UnsupportedMedia("Files of this kind are not converted. MP4, MOV, MKV, WebM, AVI and similar are.")
+            raise UnsupportedMedia(
+                "Files of this kind cannot be converted. Upload an MP4, MOV, MKV, WebM, AVI or similar file."
+            )
         if outputs is None:
             raise InvalidMedia
         self._counted(outputs[0])

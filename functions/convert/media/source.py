@@ -52,7 +52,7 @@ class Source:
         if start < 0 or start >= end:
             return b""
         if end - start > MAX_TABLE_BYTES:
-            raise InvalidMedia("The file has a table that is too large for a video.")
+            raise InvalidMedia("The file's index is too large for a video. Check that it plays on your device.")
         if not self._start <= start <= end <= self._start + len(self._buffer):
             self._fill(start, end)
         return self._buffer[start - self._start : end - self._start]
@@ -68,7 +68,7 @@ class Source:
         """Count what else takes time. Reading once is one step."""
         self._steps_left -= steps
         if self._steps_left < 0:
-            raise InvalidMedia("The file is made of too many parts to be a video.")
+            raise InvalidMedia("The file has too many parts to be a video. Check that it plays on your device.")
 
     def _fill(self, start: int, end: int) -> None:
         goes_on = self._start <= start <= self._start + len(self._buffer)
@@ -77,7 +77,7 @@ class Source:
         self._bytes_left -= end - start
         self._fetches_left -= 1
         if self._bytes_left < 0 or self._fetches_left < 0:
-            raise InvalidMedia("The file is made of too many parts to be a video.")
+            raise InvalidMedia("The file has too many parts to be a video. Check that it plays on your device.")
         self._start, self._buffer = start, self._fetch(start, end)
 
     def beginning_at(self, start: int) -> "Source":

@@ -11,7 +11,7 @@ from functions.convert.media.languages import same_language
 from functions.shared.conversions import Track
 from functions.shared.options import Options, Tracks
 
-_MOSTCHANNELS_APART = 16
+_MOST_CHANNELS_APART = 16
 # In the order of SMPTE ST 428-12 and of what editors export: left, right, centre, LFE, left and right surround.
 _SURROUND = 6
 
@@ -49,12 +49,13 @@ def choices(tracks: Sequence[Track], container: str, options: Options) -> list[C
         return [Choice((_asked_for(options.track, tracks),))]
     if apart := _channels_apart(usable, container):
         return [apart]
-    return [Choice((track,)) for track in sorted(usable, key=_rank)]
+    return [Choice((track,)) for track in sorted(usable, key=lambda track: _rank(track, options.preferred_language))]
 
 
-def _rank(track: Track) -> tuple[bool, bool, int, int]:
-    """Return what makes a soundtrack come first when the smallest does."""
-    return (track.role is not None, not track.default, -(track.channels or 0), track.number)
+def _rank(track: Track, language: str | None) -> tuple[bool, bool, bool, int, int]:
+    """Return what makes a soundtrack come first when the smallest does. `language` is the person's, if known."""
+    is_foreign = language is None or track.language is None or not same_language(track.language, language)
+    return (track.role is not None, not track.default, is_foreign, -(track.channels or 0), track.number)
 
 
 def _asked_for(wanted: str, tracks: Sequence[Track]) -> Track:
@@ -62,11 +63,13 @@ def _asked_for(wanted: str, tracks: Sequence[Track]) -> Track:
         found = [track for track in tracks if track.number == int(wanted)]
     else:
         spoken = [track for track in tracks if track.language and same_language(track.language, wanted)]
-        found = sorted((track for track in spoken if track.usable), key=_rank) or spoken
+        found = sorted((track for track in spoken if track.usable), key=lambda track: _rank(track, None)) or spoken
     if not found:
-        raise InvalidOption("track", f"The video has no soundtrack {wanted}. It has: {_listed(tracks)}.")
+        raise InvalidOption("track", f'No soundtrack matches "{wanted}". The video has: {_listed(tracks)}.')
     if not found[0].usable:
-        raise InvalidOption("track", f"Soundtrack {found[0].number} is empty, or cannot be decoded here.")
+        raise InvalidOption(
+            "track", f"Soundtrack {found[0].number} is empty or cannot be decoded here. Choose another one."
+        )
     return found[0]
 
 
@@ -80,7 +83,7 @@ def _channels_apart(tracks: Sequence[Track], container: str) -> Choice | None:
     They are channels only if they look it: uncompressed mono, alike in all, without a name or a language to tell one
     from the other.
     """
-    if container not in CHANNELS_APART or not 2 <= len(tracks) <= _MOSTCHANNELS_APART:
+    if container not in CHANNELS_APART or not 2 <= len(tracks) <= _MOST_CHANNELS_APART:
         return None
     first = tracks[0]
     if first.channels != 1 or not first.codec.startswith("pcm_"):
