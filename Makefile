@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run demo test e2e-emulator faults check bench deploy dead-letters verify package lock clean
+.PHONY: help setup setup-dev run demo test e2e-emulator properties faults check bench deploy dead-letters verify package lock clean
 
 # The video that `make demo` converts. If it is not there, the name means the clip that comes with the project.
 VIDEO ?= bigbuckbunny.mp4
@@ -33,6 +33,10 @@ test: setup-dev ## Run all tests, in two processes
 
 e2e-emulator: setup-dev ## Deploy everything to an AWS without Docker on this machine, and run the API tests there
 	@$(PYTHON_HERE) -m pytest tests/api tests/emulator -m emulator $(ARGS)
+
+properties: setup-dev ## Convert all combinations of containers, codecs, starts, gaps, cuts and damage, and all mutants
+	@ALL_COMBINATIONS=1 $(PYTHON_HERE) -m pytest -n 2 --dist loadgroup tests/contract/test_whole_sound.py \
+		tests/contract/test_mutants.py tests/contract/test_real_inputs.py $(ARGS)
 
 faults: setup-dev ## Do to the service what may happen to it, then ten minutes of anything at random, and print what was seen
 	@SOAK_S=$${SOAK_S:-600} $(PYTHON_HERE) -m pytest tests/faults $(ARGS)

@@ -42,7 +42,7 @@ class Options(TypedDict, total=False):
     Attributes:
         quality: `auto` copies the sound if it is MP3 already and no other option changes it.
         track: the number of a soundtrack, from 1, or its language, such as `eng` or `de`.
-        preferred_language: yours, such as `eng` or `de`. It decides among soundtracks that are all, or none, the default.
+        preferred_language: yours, such as `de`. It decides among soundtracks of which all, or none, are the default.
         tracks: `mix` adds up all soundtracks.
         start: where the MP3 begins, in seconds of the video, or as `hh:mm:ss.mmm`.
         end: where the MP3 ends, like `start`.

@@ -111,7 +111,7 @@ def _wrong_sound(combination: Combination, encoded: Encoded, video: Path, mp3: P
     lost_s = len(lost) * TENTH_S
     if harm.has_zeros and not kind.has_clock:
         # Nothing says where the sound behind them was.
-        lost_s = _end_s(combination, video) - encoded.facts.duration_s
+        lost_s = max(_end_s(combination, video) - encoded.facts.duration_s, len(found.silent) * TENTH_S)
     elif misplaced := [
         number for number in found.wrong if number in lost and not _is_at_a_hole(number, found, combination)
     ]:
