@@ -11,6 +11,7 @@ from functions.convert.decoder import Packets
 from functions.convert.feed import Feed
 from functions.convert.ffmpeg import Ffmpeg, Pipe, Source, watch
 from functions.convert.lame import Loudness, Meter
+from functions.convert.media.kinds import STITCHED
 from functions.convert.media.listing import packets
 from functions.convert.media.probe import Description
 from functions.convert.mp3_copy import NotCopyable, copy_frames, find_gapless
@@ -58,11 +59,14 @@ def copy_sound(
             *description.input_arguments,
             *("-map", specifier, "-c", "copy", "-f", "mp3", "-write_xing", "0", "-id3v2_version", "0"),
             *("-fd", str(frames.fileno()), "fd:"),
-            *("-map", specifier, "-c:0", "copy", "-map", specifier, "-c:1", "pcm_s16le"),
+            *("-map", specifier, "-map", specifier),
         ]
+        if description.kind in STITCHED:
+            # A stream that nobody wants has no say in where the video starts, so the pictures are wanted, too.
+            arguments += ["-map", "0:V:0?"]
+        arguments += ["-c", "copy", "-c:1", "pcm_s16le"]
         _listed(arguments, source, [frames.fileno()], found.read, on_tick=on_tick, stall_s=stall_s)
-        stretches = found.packets.stretches
-        if len(stretches) != 1 or stretches[0].start > _LATEST_START_S * found.rate:
+        if not found.is_without_gaps():
             raise NotCopyable("There is silence before it, or in it.")
         facts = copy_frames(frames, mp3, _gapless_of_mp3(source) or found.gapless())
     loudness = _decode(mp3, facts, found.rate, on_tick, stall_s)
@@ -76,22 +80,30 @@ class _Found:
         self.rate = rate
         self.packets = Packets(rate)
         self._decoded = 0
+        self._frame = _SAMPLES_OF_MPEG1 if rate >= _LOWEST_RATE_OF_MPEG1 else _SAMPLES_OF_MPEG1 // 2
 
     def read(self, listing: Iterable[bytes]) -> None:
         """Read a listing with the packets as its first stream, and what was decoded as its second."""
         for packet in packets(listing):
-            if packet.stream:
-                self._decoded += packet.duration
-            else:
+            if packet.stream == 0:
                 self.packets.add(packet)
+            elif packet.stream == 1:
+                self._decoded += packet.duration
+        self.packets.settle()
+
+    def is_without_gaps(self) -> bool:
+        """Say whether one frame follows the other, from the start."""
+        if not self.packets.stretches or self.packets.stretches[0].start > _LATEST_START_S * self.rate:
+            return False
+        lasts = self.packets.end - self.packets.stretches[0].start
+        return abs(lasts - self.packets.count * self._frame) <= self._frame
 
     def gapless(self) -> Gapless | None:
         """Return how much at both ends is not heard, as a container says by its time stamps and its side data."""
-        frame = _SAMPLES_OF_MPEG1 if self.rate >= _LOWEST_RATE_OF_MPEG1 else _SAMPLES_OF_MPEG1 // 2
         at_start = max(0, -self.packets.stretches[0].start)
         if abs(at_start - _LAME_DELAY) <= _COARSEST_TICK_S * self.rate:
             at_start = _LAME_DELAY
-        return Gapless.skipping(at_start, max(0, self.packets.count * frame - at_start - self._decoded))
+        return Gapless.skipping(at_start, max(0, self.packets.count * self._frame - at_start - self._decoded))
 
 
 def _gapless_of_mp3(source: Source) -> Gapless | None:

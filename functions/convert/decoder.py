@@ -29,6 +29,8 @@ _BATCH_BYTES = 32 * 1024
 _SILENCE_BYTES = 256 * 1024
 # Packets this close to one another are one stretch: containers round their time stamps.
 _TOUCHING_S = 0.03
+# So many show how long a packet is.
+_TYPICAL_PACKETS = 16
 # A slide may stay for so long.
 _PICTURE_S = 2.0
 # Packets are listed before they are decoded, but by another thread.
@@ -58,6 +60,8 @@ class Packets:
         self.stretches: list[Gap] = []
         self.pictures: list[Gap] = []
         self._rate = rate
+        self._first: list[Gap] = []
+        self._longest = 0
         self._reached = 0
         self._moved = threading.Condition()
 
@@ -66,6 +70,7 @@ class Packets:
         try:
             for packet in packets(listing):
                 self.add(packet)
+            self.settle()
         finally:
             self._note(sys.maxsize)
 
@@ -75,22 +80,43 @@ class Packets:
         if packet.stream:
             _add(span, self.pictures, round(_PICTURE_S * self._rate))
             return
-        _add(span, self.stretches, round(_TOUCHING_S * self._rate))
         self.count += 1
         self.bytes += packet.size
+        if self._longest:
+            self._add(span)
+        else:
+            self._first.append(span)
+            if len(self._first) == _TYPICAL_PACKETS:
+                self.settle()
         self._note(span.start)
 
-    def has_pictures_in(self, gap: Gap) -> bool:
-        """Say whether the pictures go on in a gap of the sound. Waits until all packets before its end were listed."""
-        with self._moved:
-            self._moved.wait_for(lambda: self._reached >= gap.end, _PATIENCE_S)
-        return overlap(gap, list(self.pictures)) > (gap.end - gap.start) // 2
+    def settle(self) -> None:
+        """Take in the first packets, now that it is known how long one is.
+
+        The last before a pause is said to last until the next one in some containers, and so may be the first of all.
+        """
+        if self._first:
+            lengths = sorted(span.end - span.start for span in self._first)
+            self._longest = max(round(1.1 * lengths[len(lengths) // 2]), 1)
+            for span in self._first:
+                self._add(span)
+            self._first.clear()
+
+    def _add(self, span: Gap) -> None:
+        span = Gap(span.start, min(span.end, span.start + self._longest))
+        _add(span, self.stretches, round(_TOUCHING_S * self._rate))
 
     def _note(self, reached: int) -> None:
         if reached > self._reached:
             with self._moved:
                 self._reached = reached
                 self._moved.notify_all()
+
+    def has_pictures_in(self, gap: Gap) -> bool:
+        """Say whether the pictures go on in a gap of the sound. Waits until all packets before its end were listed."""
+        with self._moved:
+            self._moved.wait_for(lambda: self._reached >= gap.end, _PATIENCE_S)
+        return overlap(gap, list(self.pictures)) > (gap.end - gap.start) // 2
 
     @property
     def end(self) -> int:

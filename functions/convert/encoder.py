@@ -7,7 +7,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO, NamedTuple, Protocol
 
 from functions.convert.extras import make_extras
-from functions.convert.failures import AttemptFailed, EmptyFile, TruncatedMedia, UnsupportedMedia
+from functions.convert.failures import (
+    AttemptFailed,
+    EmptyFile,
+    InvalidMedia,
+    NoAudioTrack,
+    TruncatedMedia,
+    UnsupportedMedia,
+)
 from functions.convert.feed import Feed
 from functions.convert.lame import Loudness
 from functions.convert.look import look
@@ -134,7 +141,12 @@ def _encode(reading: Reading, mp3: BinaryIO, options: Options) -> Encoded:
     container = reading.container
     if container.missing_bytes and options.damaged is Damaged.REFUSE:
         raise TruncatedMedia
-    description = look(reading)
+    try:
+        description = look(reading)
+    except (InvalidMedia, NoAudioTrack) as failed:
+        if container.missing_bytes:
+            raise TruncatedMedia from failed
+        raise
     made = Maker(reading, description, options, mp3).make()
     extras = make_extras(reading, description, made, options)
     return Encoded(

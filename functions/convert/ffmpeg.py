@@ -35,6 +35,8 @@ _OUT_OF = {
     229: "the MP3 is too large",
     153: "the MP3 is too large",
 }
+# What somebody else sends. Any other signal ffmpeg raised itself, at what it was given.
+_SENT = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGXCPU}
 # What ffmpeg answers to SIGTERM and SIGINT. A few files make it end with this, too, before it has read anything.
 ENDED = 255
 
@@ -94,7 +96,7 @@ class Ffmpeg:
             self._process.wait()
 
     def exit_code(self) -> int:
-        """Return how it ended by itself: 0, or the low byte of an error.
+        """Return how it ended by itself: 0, the low byte of an error, or 128 and the number of a signal it raised.
 
         Raises:
             AttemptFailed: it was killed, or ran out of memory or disk.
@@ -103,8 +105,10 @@ class Ffmpeg:
         code = self._process.wait()
         if self._feed:
             self._feed.check()
-        if code < 0:
+        if -code in _SENT:
             raise AttemptFailed(f"ffmpeg was ended by signal {-code}")
+        if code < 0:
+            return 128 - code
         if code in _OUT_OF:
             raise AttemptFailed(f"ffmpeg stopped: {_OUT_OF[code]}", code="resource-limit")
         return code

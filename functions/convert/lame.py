@@ -80,13 +80,18 @@ class Alarm:
         self._thread.start()
         stack.callback(self._thread.join)
 
+    def was_raised(self) -> bool:
+        """Say whether it was raised, now that ffmpeg has ended."""
+        self._thread.join()
+        return self.is_raised
+
     def filters(self) -> str:
         """Return the filters that raise it, beside the sound.
 
         To silencedetect, "silence" is all that is not above a level, here full scale, which -32,768 of 16 bits may
         have. It tells of its end once it has lasted for a moment, so a moment of silence comes first.
         """
-        printed = f"ametadata=mode=print:key=lavfi.silence_end:file=pipe\\\\:{self.pipe.write_end}"
+        printed = f"ametadata=mode=print:direct=1:key=lavfi.silence_end:file=pipe\\\\:{self.pipe.write_end}"
         return f"adelay=480S:all=1,silencedetect=noise=1.00001:duration=0.0001,{printed},anullsink"
 
     def _read(self) -> None:

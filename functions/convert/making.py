@@ -17,10 +17,12 @@ from functions.convert.failures import (
     NothingDecodable,
     TruncatedMedia,
 )
+from functions.convert.feed import Feed
 from functions.convert.lame import Gauge, Lame, Loudness, highest_kbps
 from functions.convert.levels import LIMITED, about_levels, find_levels, lowered
 from functions.convert.look import soundtrack_of
-from functions.convert.media.kinds import BARE, NEVER_JUST_SHORT
+from functions.convert.media.bare import junk_bytes
+from functions.convert.media.kinds import BARE, LISTS_PACKETS, NEVER_JUST_SHORT
 from functions.convert.media.probe import Description
 from functions.convert.media.reach import reached_s
 from functions.convert.media.tracks import Choice, choices
@@ -130,7 +132,7 @@ class Maker:
         )
         if whole.falls_short(copied.sound_s, self._promised_s(choice.tracks[0]), self._container.kind):
             raise NotCopyable("It ends early.")
-        if not self._has_clock and whole.unread_s(self._reading.size, copied.packets, copied.facts.sample_rate_hz):
+        if self._junk_share():
             raise NotCopyable("There is something else between its frames.")
         self._refuse_what_is_too_long(copied.sound_s)
         return Made(choice, copied.facts, copied.loudness, Method.COPIED, copied.sound_s, ())
@@ -263,12 +265,18 @@ class Maker:
         reached = max(decoder.sound_end, decoder.packets.end - decoder.timeline.jumped) / rate
         if decoder.is_done:
             return found, reached
-        if not self._has_clock:
-            found = found.with_damage(whole.unread_s(self._reading.size, decoder.packets, rate))
+        if not self._has_clock and promised_s is None:
+            # Nothing else tells what was lost.
+            found = found.with_damage(self._junk_share() * decoder.packets.end / rate)
         falls_short = whole.falls_short(reached, promised_s, self._container.kind)
-        lacks_packets = soundtrack is not None and decoder.packets.count < (soundtrack.samples or 0)
+        listed = soundtrack.samples if soundtrack and self._container.kind in LISTS_PACKETS else None
+        lacks_packets = listed is not None and decoder.packets.count < listed
         if self._reading.is_streamed and (not found.is_nothing or falls_short or lacks_packets):
             raise Unproved
+        if lacks_packets and listed and promised_s is not None:
+            # They are listed, so what is missing was not left out by the recorder.
+            lost_s = (listed - decoder.packets.count) / listed * promised_s
+            found = found.with_damage(lost_s)._replace(pauses=())
         if falls_short and promised_s is not None:
             ends_alone = not whole.falls_short(self._reached_by_any_s(), promised_s, self._container.kind)
             is_its_own = soundtrack is not None and soundtrack.duration_s is not None
@@ -278,6 +286,14 @@ class Maker:
             elif not ends_alone:
                 raise TruncatedMedia
         return found, max(reached, promised_s or 0.0)
+
+    def _junk_share(self) -> float:
+        """Return how much there is between the frames of a stream without a container, for each byte of the frames."""
+        source = self._reading.source()
+        if isinstance(source, Feed) or self._has_clock:
+            return 0.0
+        junk = junk_bytes(source, self._container.kind)
+        return junk / max(self._reading.size - junk, 1)
 
     def _reached_by_any_s(self) -> float:
         """Return when the last track ends: where only the file promises a length, sound may end before the pictures."""

@@ -67,7 +67,7 @@ def _shaped(layout: str, form: Form) -> str:
     steps = [_AS_FLOATS]
     if layout == "mono" and form.channels == 1:
         # A broadcast may become stereo on the way.
-        steps.append("pan=mono|FC=FC+0.5*FL+0.5*FR")
+        steps.append("aresample=ochl=mono:rematrix_maxval=1")
     elif channels_of(layout) == 1:
         steps.append("pan=mono|c0=c0" if form.channels == 1 else "pan=stereo|c0=c0|c1=c0")
     else:
@@ -112,6 +112,9 @@ class Levels(NamedTuple):
     def filters(self) -> Sequence[str]:
         """Return the filters of it. The limiter looks 5 ms ahead, and leaves alone what stays below its ceiling."""
         filters = []
+        if self.ceiling_db is not None:
+            # Floats may be beyond all measure, or no numbers. As integers they are neither.
+            filters += ["volume=-40dB:precision=double", "aformat=sample_fmts=s32", "volume=40dB:precision=double"]
         if self.gain_db:
             filters.append(f"volume={self.gain_db:.3f}dB:precision=float")
         if self.ceiling_db is not None:

@@ -116,8 +116,11 @@ class Timeline:
         if not self._has_begun:
             if not self._may_wait:
                 self._origin = first.start
-            lag = first.start - self._origin
-            return lag if lag >= _SMALLEST_LATE_START_S * self._rate else 0
+            self._lag = first.start - self._origin
+            if self._lag < _SMALLEST_LATE_START_S * self._rate:
+                return 0
+            late, self._lag = self._lag, 0
+            return late
         # Jitter goes back to where it came from; what is missing stays missing.
         position = self._origin + self.length
         lag = first.start - position

@@ -51,14 +51,15 @@ def transcode(
         # Of nothing no MP3 can be made, and ffmpeg fails in one way or another.
         is_of_nothing = not decoder.written and not decoder.is_done and decoding.exit_code() == 0
         # An encoder that is gone takes the decoder with it, so it is asked first.
+        if isinstance(target, Lame) and target.alarm.was_raised():
+            # LAME breaks down at some of it: floats may be beyond all measure, or no numbers.
+            raise TooLoud
         encoded = 0 if is_of_nothing else encoding.exit_code()
         if encoded == ENDED:
             raise AttemptFailed("ffmpeg was told to end")
         _check(decoder, decoding)
         if encoded:
             raise AttemptFailed(f"ffmpeg could not encode: {encoded}: {encoding.last_words[-300:].strip()}")
-    if isinstance(target, Lame) and target.alarm.is_raised:
-        raise TooLoud
 
 
 def survey(source: Source, decoder: Decoder, on_tick: Callable[[], None], stall_s: float) -> None:

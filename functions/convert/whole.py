@@ -7,7 +7,7 @@ stored, is part of a recording; sound that is there and cannot be decoded is dam
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from functions.convert.decoder import Decoder, Packets
+from functions.convert.decoder import Decoder
 from functions.convert.failures import CorruptMedia, NoAudioTrack, NothingDecodable, TruncatedMedia
 from functions.convert.media.kinds import NEVER_JUST_SHORT
 from functions.convert.sound import Form
@@ -30,9 +30,6 @@ _TOLD_S = 0.1
 # Nobody hears anything shorter.
 _AUDIBLE_S = 0.01
 CUT_OFF = Note("cut-off", "The file ends before its container says it should. Only what is there was converted.")
-# Tags and padding between the packets of a stream that has no container are no damage, up to this.
-_UNREAD_BYTES = 8 * 1024
-_UNREAD_SHARE = 0.01
 
 
 class Missing(NamedTuple):
@@ -94,14 +91,6 @@ def falls_short(reached_s: float, promised_s: float | None, kind: str) -> bool:
     """Say whether a promised length is missed. A container of some kind promises it, and an MP3 to the sample."""
     slack_s = _LONGEST_PIECE_S if kind in NEVER_JUST_SHORT else _SLACK_S + _LONGEST_PIECE_S
     return promised_s is not None and reached_s < promised_s - slack_s
-
-
-def unread_s(size: int, packets: Packets, rate: int) -> float:
-    """Return how many seconds of sound a file without a container has beside its packets: what was not understood."""
-    left = size - packets.bytes
-    if not packets.bytes or left <= _UNREAD_BYTES + _UNREAD_SHARE * size:
-        return 0.0
-    return left / packets.bytes * (packets.end / rate)
 
 
 def check_sound(decoder: Decoder, form: Form) -> None:

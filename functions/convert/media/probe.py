@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO, NamedTuple
 
-from functions.convert.failures import InvalidMedia, NoAudioTrack, TooManyStreams, UnsupportedMedia
+from functions.convert.failures import AttemptFailed, InvalidMedia, NoAudioTrack, TooManyStreams, UnsupportedMedia
 from functions.convert.ffmpeg import ENDED, Source, run_briefly, scratch
 from functions.convert.media.allowed import DECODABLE, DECODERS, DEMUXERS
 from functions.convert.media.chapters import Chapter, one_line
@@ -183,7 +183,15 @@ class _Look:
         code = ENDED
         for _ in range(2):  # somebody may have told ffmpeg to end; a file that makes it end does so each time
             if code == ENDED:
-                code = run_briefly(command, self._source(), passed=passed, on_tick=self._on_tick, stall_s=self._stall_s)
+                try:
+                    code = run_briefly(
+                        command, self._source(), passed=passed, on_tick=self._on_tick, stall_s=self._stall_s
+                    )
+                except AttemptFailed as failed:
+                    if failed.code != "resource-limit":
+                        raise
+                    # To open a file takes little memory, unless the file makes ffmpeg ask for it.
+                    raise InvalidMedia from failed
         return code
 
 

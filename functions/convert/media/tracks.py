@@ -6,7 +6,7 @@ from typing import NamedTuple
 import msgspec
 
 from functions.convert.failures import InvalidOption
-from functions.convert.media.kinds import CHANNELS_APART
+from functions.convert.media.kinds import CHANNELS_APART, ONE_SOUNDTRACK
 from functions.convert.media.languages import same_language
 from functions.shared.conversions import Track
 from functions.shared.options import Options, Tracks
@@ -47,6 +47,8 @@ def choices(tracks: Sequence[Track], container: str, options: Options) -> list[C
         return [Choice(tuple(usable))]
     if options.track:
         return [Choice((_asked_for(options.track, tracks),))]
+    if container in ONE_SOUNDTRACK:
+        return [Choice((track,)) for track in usable]
     if apart := _channels_apart(usable, container):
         return [apart]
     return [Choice((track,)) for track in sorted(usable, key=lambda track: _rank(track, options.preferred_language))]

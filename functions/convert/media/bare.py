@@ -1,0 +1,108 @@
+"""Reads streams of frames that have no container, to tell what lies between the frames and is none.
+
+ffmpeg passes over that, or takes it for a part of the frame before it, and says nothing: the time of such a stream is
+counted from its frames. ADTS: ISO/IEC 14496-3, 1.A.3.2. AC-3 and E-AC-3: ETSI TS 102 366, 4.4.1 and E.1.3.1. MPEG
+audio: ISO/IEC 11172-3, 2.4.2.3, and 13818-3.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import BinaryIO
+
+from functions.convert.media.tables import AC3_KBPS, MPEG_KBPS, MPEG_RATES_HZ
+
+_HEADER_BYTES = 8
+_READ_BYTES = 1024 * 1024
+_LARGEST_FRAME_BYTES = 16 * 1024
+
+
+def junk_bytes(file: BinaryIO, kind: str) -> int:
+    """Return how many bytes between the first and the last frame of a stream belong to none of its frames.
+
+    0 for kinds of streams that are not known here.
+    """
+    length_of = _LENGTHS.get(kind)
+    if length_of is None:
+        return 0
+    walk = _Walk(length_of)
+    file.seek(0)
+    data = b""
+    while part := file.read(_READ_BYTES):
+        data = walk.through(data + part, is_last=False)
+    walk.through(data, is_last=True)
+    return walk.junk
+
+
+class _Walk:
+    """Goes from frame to frame. What is passed over on the way counts once another frame has come."""
+
+    def __init__(self, length_of: Callable[[bytes, int], int]) -> None:
+        self.junk = 0
+        self._length_of = length_of
+        self._passed = 0
+        self._has_begun = False
+
+    def through(self, data: bytes, *, is_last: bool) -> bytes:
+        """Walk through some bytes, and return those at the end which need others behind them."""
+        at, size = 0, len(data)
+        end = size - (0 if is_last else _LARGEST_FRAME_BYTES + _HEADER_BYTES)
+        while at < end:
+            length = self._length_of(data, at)
+            # Two bytes of a header come up anywhere. A frame has another one behind it, or is the last.
+            if length and (not self._passed or at + length >= size or self._length_of(data, at + length)):
+                self.junk += self._passed if self._has_begun else 0
+                self._passed, self._has_begun = 0, True
+                at += length
+            else:
+                self._passed += 1
+                at += 1
+        return data[at:]
+
+
+def _adts(data: bytes, at: int) -> int:
+    head = data[at : at + 6]
+    if len(head) < 6 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0 or head[2] >> 2 & 0xF > 12:
+        return 0
+    length = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
+    return length if length > 7 else 0
+
+
+def _ac3(data: bytes, at: int) -> int:
+    head = data[at : at + 6]
+    if len(head) < 6 or head[0] != 0x0B or head[1] != 0x77:
+        return 0
+    if head[5] >> 3 > 10:  # bsid: above 10 it is E-AC-3
+        return 2 * (((head[2] & 7) << 8 | head[3]) + 1)
+    rate, size = head[4] >> 6, head[4] & 0x3F
+    if rate == 3 or size >= 2 * len(AC3_KBPS):
+        return 0
+    kbps = AC3_KBPS[size // 2]
+    if rate == 1:
+        return 2 * (kbps * 1000 * 1536 // 44_100 // 16 + (size & 1))
+    return kbps * (4 if rate == 0 else 6)
+
+
+def _mpeg(data: bytes, at: int) -> int:
+    head = data[at : at + 4]
+    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
+        return 0
+    version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)
+    index, rate = head[2] >> 4, head[2] >> 2 & 3
+    if version == 1 or layer == 4 or index in (0, 15) or rate == 3:
+        return 0
+    bps = 1000 * MPEG_KBPS[version == 3, layer][index - 1]
+    hertz = MPEG_RATES_HZ[rate] >> {3: 0, 2: 1, 0: 2}[version]
+    padding = head[2] >> 1 & 1
+    if layer == 1:
+        return (12 * bps // hertz + padding) * 4
+    samples = 576 if layer == 3 and version != 3 else 1152
+    return samples // 8 * bps // hertz + padding
+
+
+_LENGTHS: Mapping[str, Callable[[bytes, int], int]] = {
+    "adts": _adts,
+    "ac3": _ac3,
+    "eac3": _ac3,
+    "mp1": _mpeg,
+    "mp2": _mpeg,
+    "mp3": _mpeg,
+}
