@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO, NamedTuple, Protocol
 
-from functions.convert.extras import make_extras
 from functions.convert.failures import (
     AttemptFailed,
     EmptyFile,
@@ -16,19 +15,20 @@ from functions.convert.failures import (
     UnsupportedMedia,
 )
 from functions.convert.feed import Feed
-from functions.convert.lame import Loudness
 from functions.convert.look import look
-from functions.convert.making import Maker
 from functions.convert.media.boxes import all_boxes
 from functions.convert.media.container import read_container
 from functions.convert.media.findings import Container
 from functions.convert.media.riff import repaired_wav_header
 from functions.convert.media.tracks import Choice
-from functions.convert.mp3_frames import Mp3Facts
+from functions.convert.mp3.extras import make_extras
+from functions.convert.mp3.frames import Mp3Facts
 from functions.convert.reading import Limits, Reading, Unproved
+from functions.convert.sound.lame import Loudness
+from functions.convert.sound.making import Maker
+from functions.convert.sound.whole import CUT_OFF
 from functions.convert.streaming import as_stream
 from functions.convert.video import Video
-from functions.convert.whole import CUT_OFF
 from functions.shared import sniffing
 from functions.shared.conversions import Method, Note, Track
 from functions.shared.options import Damaged, Options

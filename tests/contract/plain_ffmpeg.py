@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import imageio_ffmpeg
 
-from functions.convert.mp3_frames import HEADER_BYTES, frame_of
+from functions.convert.mp3.frames import HEADER_BYTES, frame_of
 from tests.media import ffmpeg
 
 V2 = ("-q:a", "2")

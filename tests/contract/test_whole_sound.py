@@ -14,7 +14,7 @@ import pytest
 from functions.convert.encoder import Encoded
 from functions.convert.failures import ConversionFailed
 from functions.convert.media.listing import packets, streams
-from functions.convert.mp3_frames import HEADER_BYTES, frame_of
+from functions.convert.mp3.frames import HEADER_BYTES, frame_of
 from functions.shared.conversions import Method
 from functions.shared.options import Damaged, Options
 from tests.attempts import attempt

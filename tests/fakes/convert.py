@@ -11,9 +11,9 @@ import msgspec
 from functions.convert.claims import RETENTION, Claim, ClaimLost
 from functions.convert.encoder import Encoded, Progress
 from functions.convert.hand_off import NotHandedOff
-from functions.convert.lame import Loudness
 from functions.convert.media.tracks import Choice
-from functions.convert.mp3_frames import Mp3Facts
+from functions.convert.mp3.frames import Mp3Facts
+from functions.convert.sound.lame import Loudness
 from functions.convert.video import Video as VideoBytes
 from functions.shared.conversions import ConversionMissing, Failure, Method, Mp3, Note, State, Track, Video
 from functions.shared.events import Event

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mutagen.id3 import ID3, Encoding
 
-from functions.convert.id3 import make_tag, sane_date
 from functions.convert.media.chapters import Chapter
+from functions.convert.mp3.id3 import make_tag, sane_date
 
 
 def read(tags: dict[str, str], chapters: tuple[Chapter, ...] = (), cover: bytes | None = None) -> ID3:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.convert.lame import Loudness
-from functions.convert.levels import LIMITED, about_levels, find_levels, lowered
-from functions.convert.sound import Form, Levels
+from functions.convert.sound.filters import Form, Levels
+from functions.convert.sound.lame import Loudness
+from functions.convert.sound.levels import LIMITED, about_levels, find_levels, lowered
 from functions.shared.options import Options, Quality
 
 FORM = Form(48_000, 2)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mutagen.mp3 import MP3
 
-from functions.convert.mp3_frames import LONGEST_FRAME_BYTES, BrokenMp3, frame_of, read_mp3, walk
+from functions.convert.mp3.frames import LONGEST_FRAME_BYTES, BrokenMp3, frame_of, read_mp3, walk
 from tests.media import ffmpeg
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.convert.timeline import Gap, Piece, Step, Timeline, overlap
+from functions.convert.sound.timeline import Gap, Piece, Step, Timeline, overlap
 
 RATE = 48_000
 PIECE = 1024

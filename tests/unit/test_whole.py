@@ -6,12 +6,12 @@ from typing import cast
 
 import pytest
 
-from functions.convert import whole
-from functions.convert.decoder import Decoder, Packets
 from functions.convert.failures import CorruptMedia, NoAudioTrack, TruncatedMedia
-from functions.convert.sound import Form
-from functions.convert.timeline import Piece, Timeline
-from functions.convert.whole import Missing
+from functions.convert.sound import whole
+from functions.convert.sound.decoder import Decoder, Packets
+from functions.convert.sound.filters import Form
+from functions.convert.sound.timeline import Piece, Timeline
+from functions.convert.sound.whole import Missing
 from functions.shared.options import Damaged, Options
 
 RATE = 48_000

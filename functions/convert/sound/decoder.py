@@ -18,8 +18,8 @@ from functions.convert.media.kinds import BARE, STITCHED
 from functions.convert.media.listing import Packet, packets
 from functions.convert.media.probe import Description
 from functions.convert.media.tracks import Choice
-from functions.convert.sound import Form, graph
-from functions.convert.timeline import Gap, Piece, Timeline, overlap
+from functions.convert.sound.filters import Form, graph
+from functions.convert.sound.timeline import Gap, Piece, Timeline, overlap
 
 SAMPLE_BYTES = 4
 # ffmpeg would close a long gap in the sound although the pictures go on in it: what is a jump is decided here.

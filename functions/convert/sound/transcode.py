@@ -3,10 +3,10 @@
 import contextlib
 from collections.abc import Callable
 
-from functions.convert.decoder import Decoder
 from functions.convert.failures import AttemptFailed
 from functions.convert.ffmpeg import ENDED, Ffmpeg, Nowhere, Pipe, Source, watch
-from functions.convert.lame import Gauge, Lame
+from functions.convert.sound.decoder import Decoder
+from functions.convert.sound.lame import Gauge, Lame
 
 
 class TooLoud(Exception):

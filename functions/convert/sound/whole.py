@@ -7,11 +7,11 @@ stored, is part of a recording; sound that is there and cannot be decoded is dam
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from functions.convert.decoder import Decoder
 from functions.convert.failures import CorruptMedia, NoAudioTrack, NothingDecodable, TruncatedMedia
 from functions.convert.media.kinds import NEVER_JUST_SHORT
-from functions.convert.sound import Form
-from functions.convert.timeline import Gap, overlap
+from functions.convert.sound.decoder import Decoder
+from functions.convert.sound.filters import Form
+from functions.convert.sound.timeline import Gap, overlap
 from functions.shared.conversions import Note
 from functions.shared.options import Damaged, Options
 

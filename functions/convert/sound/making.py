@@ -3,9 +3,6 @@
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO, NamedTuple
 
-from functions.convert import whole
-from functions.convert.copying import copy_sound
-from functions.convert.decoder import Decoder, Part
 from functions.convert.failures import (
     AttemptFailed,
     ConversionFailed,
@@ -18,20 +15,23 @@ from functions.convert.failures import (
     TruncatedMedia,
 )
 from functions.convert.feed import Feed
-from functions.convert.lame import Gauge, Lame, Loudness, highest_kbps
-from functions.convert.levels import LIMITED, about_levels, find_levels, lowered
 from functions.convert.look import soundtrack_of
 from functions.convert.media.bare import junk_bytes
 from functions.convert.media.kinds import BARE, LISTS_PACKETS, NEVER_JUST_SHORT
 from functions.convert.media.probe import Description
 from functions.convert.media.reach import reached_s
 from functions.convert.media.tracks import Choice, choices
-from functions.convert.mp3_copy import NotCopyable
-from functions.convert.mp3_frames import BrokenMp3, Mp3Facts, read_mp3
-from functions.convert.mp3_info import set_padding
+from functions.convert.mp3.frame_copy import NotCopyable
+from functions.convert.mp3.frames import BrokenMp3, Mp3Facts, read_mp3
+from functions.convert.mp3.info import set_padding
 from functions.convert.reading import Reading, Unproved
-from functions.convert.sound import Form, Levels, form_of
-from functions.convert.transcode import TooLoud, Undecodable, survey, transcode
+from functions.convert.sound import whole
+from functions.convert.sound.copying import copy_sound
+from functions.convert.sound.decoder import Decoder, Part
+from functions.convert.sound.filters import Form, Levels, form_of
+from functions.convert.sound.lame import Gauge, Lame, Loudness, highest_kbps
+from functions.convert.sound.levels import LIMITED, about_levels, find_levels, lowered
+from functions.convert.sound.transcode import TooLoud, Undecodable, survey, transcode
 from functions.shared.conversions import Method, Note, Track
 from functions.shared.options import Channels, Damaged, Options, Quality
 

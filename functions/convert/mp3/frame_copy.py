@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Callable
 from typing import BinaryIO
 
-from functions.convert.mp3_frames import (
+from functions.convert.mp3.frames import (
     HEADER_BYTES,
     LONGEST_FRAME_BYTES,
     BrokenMp3,
@@ -18,7 +18,7 @@ from functions.convert.mp3_frames import (
     read_info,
     walk,
 )
-from functions.convert.mp3_info import DETAILS_BYTES, Gapless, Stream, info_frame, music_crc
+from functions.convert.mp3.info import DETAILS_BYTES, Gapless, Stream, info_frame, music_crc
 
 _CHUNK_BYTES = 1 << 20
 _MOST_POSITIONS = 1 << 14

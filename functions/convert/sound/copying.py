@@ -7,16 +7,16 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import BinaryIO, NamedTuple
 
-from functions.convert.decoder import Packets
 from functions.convert.feed import Feed
 from functions.convert.ffmpeg import Ffmpeg, Pipe, Source, watch
-from functions.convert.lame import Loudness, Meter
 from functions.convert.media.kinds import STITCHED
 from functions.convert.media.listing import packets
 from functions.convert.media.probe import Description
-from functions.convert.mp3_copy import NotCopyable, copy_frames, find_gapless
-from functions.convert.mp3_frames import Mp3Facts
-from functions.convert.mp3_info import Gapless
+from functions.convert.mp3.frame_copy import NotCopyable, copy_frames, find_gapless
+from functions.convert.mp3.frames import Mp3Facts
+from functions.convert.mp3.info import Gapless
+from functions.convert.sound.decoder import Packets
+from functions.convert.sound.lame import Loudness, Meter
 from functions.shared.conversions import Track
 
 _LOWEST_RATE_OF_MPEG1 = 32_000

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterator
 
-from functions.convert.lame import Loudness
-from functions.convert.sound import Form, Levels
+from functions.convert.sound.filters import Form, Levels
+from functions.convert.sound.lame import Loudness
 from functions.shared.conversions import Note
 from functions.shared.options import Options
 

@@ -4,15 +4,15 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from functions.convert.cover import find_attached_picture, find_frame, make_cover
 from functions.convert.feed import Feed
-from functions.convert.id3 import make_tag
-from functions.convert.making import Made
 from functions.convert.media.allowed import DEMUXERS
 from functions.convert.media.chapters import fit_chapters
 from functions.convert.media.kinds import TAGGED_BY_TRACK
 from functions.convert.media.probe import Description
+from functions.convert.mp3.cover import find_attached_picture, find_frame, make_cover
+from functions.convert.mp3.id3 import make_tag
 from functions.convert.reading import Reading
+from functions.convert.sound.making import Made
 from functions.shared.conversions import Note
 from functions.shared.options import Chapters, Options
 

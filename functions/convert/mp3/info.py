@@ -6,7 +6,7 @@ The layout of the frame and of LAME's part of it: http://gabriel.mp3-tech.org/mp
 import struct
 from typing import BinaryIO, NamedTuple
 
-from functions.convert.mp3_frames import (
+from functions.convert.mp3.frames import (
     DECODER_DELAY,
     HEADER_BYTES,
     LAME_BYTES,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import BinaryIO, NamedTuple
 
 from functions.convert.ffmpeg import Ffmpeg, Pipe
-from functions.convert.sound import Form, Levels
+from functions.convert.sound.filters import Form, Levels
 from functions.shared.options import Quality
 
 _METER_TAIL_BYTES = 8 * 1024

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mutagen.mp3 import MP3
 
-from functions.convert import mp3_copy
-from functions.convert.mp3_copy import NotCopyable, copy_frames, find_gapless
-from functions.convert.mp3_frames import BrokenMp3, read_mp3, walk
-from functions.convert.mp3_info import Gapless, set_padding
+from functions.convert.mp3 import frame_copy
+from functions.convert.mp3.frame_copy import NotCopyable, copy_frames, find_gapless
+from functions.convert.mp3.frames import BrokenMp3, read_mp3, walk
+from functions.convert.mp3.info import Gapless, set_padding
 from tests.media import ffmpeg
 
 # What libmp3lame and a decoder together put before the sound, which ffmpeg writes into the containers that have room.
@@ -263,7 +263,7 @@ def test_what_no_mp3_can_hold_is_not_copied(tmp_path):
 
 def test_a_copy_whose_size_no_info_frame_can_tell_is_refused(packets, monkeypatch):
     """The field has 32 bits; a size that is cut to them makes players seek to wrong places."""
-    monkeypatch.setattr(mp3_copy, "_LARGEST_BYTES", len(packets))
+    monkeypatch.setattr(frame_copy, "_LARGEST_BYTES", len(packets))
 
     with pytest.raises(NotCopyable, match="4 GiB"):
         read_copy(packets, None)
