@@ -13,6 +13,8 @@ from functions.shared.options import Options, Quality
 
 FORM = Form(48_000, 2)
 TARGETS = st.floats(-23, -9)
+# ffmpeg's meter shows no more, however loud the sound is.
+LOUDEST_LUFS = 9.95
 
 
 @dataclass
@@ -37,7 +39,7 @@ class Sound:
         if levels.ceiling_db is not None and peak > levels.ceiling_db:
             lufs -= self.loss * (peak - levels.ceiling_db)
             peak = levels.ceiling_db + self.overshoot_db
-        return Loudness(lufs, peak)
+        return Loudness(min(lufs, LOUDEST_LUFS), peak)
 
 
 def never(_levels: Levels) -> Loudness:
@@ -96,7 +98,18 @@ def test_the_search_ends(target, lufs, crest_db, loss):
     sound = Sound(lufs, lufs + crest_db, loss)
     find_levels(target, sound.measure)
 
-    assert len(sound.tried) <= 5
+    assert len(sound.tried) <= 8
+
+
+@pytest.mark.parametrize("lufs", [9.0, 10.0, 25.0, 60.0])
+def test_sound_louder_than_the_meter_shows_is_brought_to_the_loudness(lufs):
+    """Floats have no full scale, and some recorders write them as if there were 16 bits."""
+    sound = Sound(lufs, lufs + 6.0)
+    measured = sound.measure(find_levels(-16.0, sound.measure))
+
+    assert measured.lufs == pytest.approx(-16.0, abs=0.5)
+    assert measured.peak_db is not None
+    assert measured.peak_db <= -1.0
 
 
 def test_silence_is_left_as_it_is():
@@ -162,6 +175,16 @@ def test_the_person_is_told_what_was_done_to_the_loudness(levels, lufs, options,
     notes = about_levels(levels, Loudness(lufs, -1.0), options, FORM, 320)
 
     assert [note.code for note in notes] == codes
+
+
+@pytest.mark.parametrize(
+    ("peak_db", "why"), [(None, "The sound is silent,"), (-75.0, "The sound is too short or too quiet to be measured,")]
+)
+def test_the_person_learns_why_a_loudness_could_not_be_reached(peak_db, why):
+    """A whisper is not silence, and a beep is too short for a block of 400 ms (EBU R 128)."""
+    [note] = about_levels(Levels(), Loudness(None, peak_db), Options(loudness=-16), FORM, 320)
+
+    assert note.detail.startswith(why)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.convert.sound.timeline import Gap, Piece, Step, Timeline, overlap
+from functions.convert.sound.timeline import Filled, Gap, Piece, Step, Timeline, overlap
 
 RATE = 48_000
 PIECE = 1024
@@ -47,7 +47,7 @@ def positions(steps: Sequence[Step]) -> list[int]:
 
 @given(anything, st.booleans(), st.booleans())
 def test_no_sound_is_dropped_whatever_its_time_stamps_say(pieces, follows_clock, may_wait):
-    """Time stamps can be nonsense; what was recorded is kept in its order all the same."""
+    """Time stamps can be nonsense; what was recorded is kept in its order."""
     timeline, steps = laid_out(pieces, Timeline(RATE, follows_clock=follows_clock, may_wait=may_wait))
 
     assert [step.sound for step in steps] == [piece.length for piece in pieces]
@@ -60,8 +60,17 @@ def test_all_silence_is_accounted_for(pieces):
     """What the person is told is added up from the gaps and the late start."""
     timeline, steps = laid_out(pieces)
 
-    filled = timeline.late_start + sum(gap.end - gap.start for gap in timeline.gaps)
+    filled = timeline.late_start + sum(gap.end - gap.start for gap, _ in timeline.gaps)
     assert filled == sum(step.silence for step in steps)
+
+
+@given(anything)
+def test_each_gap_tells_where_its_silence_is(pieces):
+    """A person may want a part of the sound, so it matters in which part a gap lies."""
+    timeline, steps = laid_out(pieces)
+    begins = [position - step.silence for position, step in zip(positions(steps), steps, strict=True) if step.silence]
+
+    assert [at for _, at in timeline.gaps] == begins[1 if timeline.late_start else 0 :]
 
 
 @given(in_order)
@@ -99,7 +108,7 @@ def test_a_gap_is_filled_where_it_is(missing_s):
     timeline, steps = laid_out([*row(0, 50), *row(behind, 50)])
 
     assert [(number, step.silence) for number, step in enumerate(steps) if step.silence] == [(50, seconds(missing_s))]
-    assert timeline.gaps == [Gap(50 * PIECE, behind)]
+    assert timeline.gaps == [Filled(Gap(50 * PIECE, behind), 50 * PIECE)]
     assert timeline.late_start == 0
 
 
@@ -108,7 +117,7 @@ def test_one_lost_piece_is_filled(length):
     """One lost packet makes all that follows early, and a hundred of them make it seconds early."""
     timeline, _ = laid_out([*row(0, 30, length), *row(31 * length, 30, length)])
 
-    assert timeline.gaps == [Gap(30 * length, 31 * length)]
+    assert timeline.gaps == [Filled(Gap(30 * length, 31 * length), 30 * length)]
 
 
 def test_many_lost_pieces_are_filled_one_by_one():
@@ -125,7 +134,7 @@ def test_a_gap_between_big_pieces_is_filled():
     half = seconds(0.5)
     timeline, _ = laid_out([Piece(0, half), Piece(half + seconds(0.3), half)])
 
-    assert timeline.gaps == [Gap(half, half + seconds(0.3))]
+    assert timeline.gaps == [Filled(Gap(half, half + seconds(0.3)), half)]
 
 
 def test_the_rounding_of_time_stamps_is_no_gap():
@@ -183,11 +192,23 @@ def test_sound_that_starts_late_waits_for_its_pictures():
     assert timeline.gaps == []
 
 
-def test_a_start_that_is_hardly_late_is_none():
+@pytest.mark.parametrize("length", [120, 480, PIECE, 4608])
+def test_a_start_that_is_hardly_late_is_none(length):
     """Sound and pictures rarely begin at the same moment, and a decoder takes a piece or two until sound comes out."""
-    timeline, steps = laid_out(row(seconds(0.029), 100))
+    timeline, steps = laid_out(row(seconds(0.029), 100, length))
 
     assert not any(step.silence for step in steps)
+    assert (timeline.gaps, timeline.late_start) == ([], 0)
+
+
+def test_what_follows_a_gap_is_beside_its_picture_though_the_start_was_a_little_late():
+    """What was not worth a silence at the start is part of the first one that is."""
+    late, missing = seconds(0.02), seconds(0.3)
+    pieces = [*row(late, 50), *row(late + 50 * PIECE + missing, 50)]
+    timeline, steps = laid_out(pieces)
+
+    assert [step.silence for step in steps if step.silence] == [late + missing]
+    assert positions(steps)[50:] == [piece.start for piece in pieces[50:]]
     assert timeline.late_start == 0
 
 
@@ -207,7 +228,7 @@ def test_sound_alone_waits_for_nothing_but_its_gaps_are_filled():
 
     assert timeline.late_start == 0
     assert timeline.length == 100 * PIECE + gap
-    assert [each.end - each.start for each in timeline.gaps] == [gap]
+    assert timeline.gaps == [Filled(Gap(start + 50 * PIECE, start + 50 * PIECE + gap), 50 * PIECE)]
 
 
 def test_steps_come_before_all_pieces_are_known():
@@ -223,6 +244,91 @@ def test_steps_come_before_all_pieces_are_known():
     next(Timeline(RATE).steps(pieces()))
 
     assert read <= seconds(0.1) // PIECE + 2
+
+
+def with_jumps(*, is_jump: bool = True) -> tuple[Timeline, list[Gap]]:
+    """Return a timeline that takes long gaps for jumps, or takes none for one, and the gaps that it asks about."""
+    asked: list[Gap] = []
+
+    def answer(gap: Gap) -> bool:
+        asked.append(gap)
+        return is_jump
+
+    return Timeline(RATE, is_jump=answer), asked
+
+
+@pytest.mark.parametrize("jump_s", [10, 65, 39_600])
+def test_a_jump_of_time_is_no_gap(jump_s):
+    """Where two recordings are joined, or a clock is set, nothing was to be heard."""
+    timeline, asked = with_jumps()
+    behind = 50 * PIECE + seconds(jump_s)
+    _, steps = laid_out([*row(0, 50), *row(behind, 50)], timeline)
+
+    assert not any(step.silence for step in steps)
+    assert (timeline.gaps, timeline.late_start) == ([], 0)
+    assert timeline.jumped == seconds(jump_s)
+    assert timeline.end - timeline.jumped == timeline.length == 100 * PIECE
+    assert asked == [Gap(50 * PIECE, behind)]
+
+
+def test_a_long_gap_in_which_time_did_not_jump_is_filled():
+    """The pictures go on while the microphone is off."""
+    timeline, asked = with_jumps(is_jump=False)
+    behind = 50 * PIECE + seconds(65)
+    laid_out([*row(0, 50), *row(behind, 50)], timeline)
+
+    assert timeline.gaps == [Filled(Gap(50 * PIECE, behind), 50 * PIECE)]
+    assert timeline.jumped == 0
+    assert asked == [timeline.gaps[0].gap]
+
+
+def test_a_gap_of_less_than_ten_seconds_is_never_a_jump():
+    """Sound pauses for so long in many a recording, whether there are pictures or not."""
+    timeline, asked = with_jumps()
+    laid_out([*row(0, 50), *row(50 * PIECE + seconds(9.9), 50)], timeline)
+
+    assert [gap.end - gap.start for gap, _ in timeline.gaps] == [seconds(9.9)]
+    assert (asked, timeline.jumped) == ([], 0)
+
+
+def test_a_late_start_is_never_a_jump():
+    """Nothing came before it that time could have jumped from."""
+    timeline, asked = with_jumps()
+    laid_out(row(seconds(65), 50), timeline)
+
+    assert timeline.late_start == seconds(65)
+    assert (asked, timeline.jumped) == ([], 0)
+
+
+def test_gaps_are_filled_behind_a_jump_as_before_it():
+    """The joined recording has pauses of its own, and their silence is where they are in what is made."""
+    timeline, _ = with_jumps()
+    first, pause = 50 * PIECE + seconds(3600), seconds(0.3)
+    second = first + 50 * PIECE + pause
+    laid_out([*row(0, 50), *row(first, 50), *row(second, 50)], timeline)
+
+    assert timeline.gaps == [Filled(Gap(second - pause, second), 100 * PIECE)]
+    assert timeline.length == timeline.end - timeline.jumped == 150 * PIECE + pause
+
+
+def test_jumps_add_up():
+    """A broadcast was recorded in several parts."""
+    timeline, _ = with_jumps()
+    laid_out([piece for start_s in (0, 20, 45, 4000) for piece in row(seconds(start_s), 50)], timeline)
+
+    assert timeline.length == timeline.end - timeline.jumped == 200 * PIECE
+    assert timeline.gaps == []
+
+
+@given(anything)
+def test_no_silence_is_as_long_as_a_jump_where_time_jumps(pieces):
+    """An hour of silence for nothing is worse than any misplaced second."""
+    timeline, _ = with_jumps()
+    _, steps = laid_out(pieces, timeline)
+
+    assert all(gap.end - gap.start < seconds(10) for gap, _ in timeline.gaps)
+    assert timeline.length == sum(map(sum, steps))
+    assert timeline.jumped >= 0
 
 
 @pytest.mark.parametrize(

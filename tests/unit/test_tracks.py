@@ -44,7 +44,7 @@ def asked(wanted: str, *tracks: Track) -> int | None:
 
 
 def test_the_first_of_tracks_that_are_alike_is_chosen():
-    """Whoever made the file put the main sound first; the others are for when it is silent."""
+    """The author of a file puts the main sound first; the others are for when it is silent."""
     assert order(track(1), track(2), track(3)) == [1, 2, 3]
 
 
@@ -72,6 +72,27 @@ def test_the_default_comes_before_channels():
 def test_more_channels_come_before_the_order():
     """The larger mix is the original, the smaller one was made of it."""
     assert order(track(1, channels=2), track(2, channels=6), track(3, channels=None)) == [2, 1, 3]
+
+
+def test_the_language_of_the_person_decides_among_those_that_are_alike():
+    """A film has the same mix in three languages, and none of them is marked."""
+    tracks = track(1, language="eng"), track(2, language="deu"), track(3, channels=6)
+
+    assert order(*tracks, options=Options(preferred_language="de")) == [2, 3, 1]
+
+
+def test_the_default_comes_before_the_language_of_the_person():
+    """The mark is a decision of somebody's; a person who wants another soundtrack can ask for it."""
+    tracks = track(1, language="deu"), track(2, language="eng", default=True)
+
+    assert order(*tracks, options=Options(preferred_language="de")) == [2, 1]
+
+
+def test_what_looks_like_more_soundtracks_than_a_container_can_have_comes_last():
+    """FLV has one; in a damaged one, bytes look like another that has more channels."""
+    found = choices([track(1, channels=1), track(2, default=True, channels=6)], "flv", Options())
+
+    assert [choice.number for choice in found] == [1, 2]
 
 
 @given(

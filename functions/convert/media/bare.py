@@ -23,7 +23,7 @@ def junk_bytes(file: BinaryIO, kind: str) -> int:
     length_of = _LENGTHS.get(kind)
     if length_of is None:
         return 0
-    walk = _Walk(length_of)
+    walk = _Walk(length_of, b"\x0b" if length_of is _ac3 else b"\xff")
     file.seek(0)
     data = b""
     while part := file.read(_READ_BYTES):
@@ -35,7 +35,8 @@ def junk_bytes(file: BinaryIO, kind: str) -> int:
 class _Walk:
     """Goes from frame to frame. What is passed over on the way counts once another frame has come."""
 
-    def __init__(self, length_of: Callable[[bytes, int], int]) -> None:
+    def __init__(self, length_of: Callable[[bytes, int], int], sync: bytes) -> None:
+        self._sync = sync
         self.junk = 0
         self._length_of = length_of
         self._passed = 0
@@ -48,13 +49,14 @@ class _Walk:
         while at < end:
             length = self._length_of(data, at)
             # Two bytes of a header come up anywhere. A frame has another one behind it, or is the last.
-            if length and (not self._passed or at + length >= size or self._length_of(data, at + length)):
+            if length and (not self._passed or at + length == size or self._length_of(data, at + length)):
                 self.junk += self._passed if self._has_begun else 0
                 self._passed, self._has_begun = 0, True
                 at += length
             else:
-                self._passed += 1
-                at += 1
+                found = data.find(self._sync, at + 1, max(end, at + 1))
+                start, at = at, found if found >= 0 else max(end, at + 1)
+                self._passed += at - start
         return data[at:]
 
 

@@ -200,9 +200,10 @@ class Decoder:
         if self._error:
             raise self._error
 
-    def wants(self, at: int, length: int) -> bool:
-        """Say whether something that lies at a position of the sound, in samples, is in the part that is wanted."""
-        return self._cut(at, length)[1] > 0
+    def wanted_of(self, gap: Gap, at: int) -> Gap:
+        """Return what of a gap, which lies at a position of the sound in samples, is in the part that is wanted."""
+        before, _, behind = self._cut(at, gap.end - gap.start)
+        return Gap(gap.start + before, gap.end - behind)
 
     @property
     def silent_at_start(self) -> int:

@@ -13,7 +13,7 @@ _NORMALISED_DBTP = -1.0
 # Where a limiter begins, in dBFS. Between samples, and in the encoder, sound gets a little louder.
 _CEILING_DB = -1.5
 _MARGIN_DB = 0.1
-_MOST_TRIES = 8
+_MOST_TRIES = 6
 # What the meter says of all that is louder still.
 _LOUDEST_LUFS = 9.9
 _STEP_DB = 20.0

@@ -65,22 +65,21 @@ def missing(decoder: Decoder, rate: int, *, has_clock: bool) -> Missing:
     """
     pauses, damage = [], []
     timeline, stretches = decoder.timeline, decoder.packets.stretches
-    started_late = overlap(Gap(0, timeline.late_start), stretches)
+    started_late = overlap(decoder.wanted_of(Gap(0, timeline.late_start), 0), stretches)
     if started_late >= _START_UP_S * rate:
         damage.append(started_late / rate)
-    for gap, at in timeline.gaps:
-        length = gap.end - gap.start
-        if not decoder.wants(at, length):
-            continue
+    for filled, at in timeline.gaps:
+        gap = decoder.wanted_of(filled, at)
         damaged = overlap(gap, stretches)
         damaged = damaged if damaged >= _SMALLEST_DAMAGE_S * rate else 0
         if damaged:
             damage.append(damaged / rate)
-        if has_clock and length - damaged >= _SMALLEST_PAUSE_S * rate:
-            pauses.append((length - damaged) / rate)
-    behind = decoder.packets.end - timeline.end
-    if not decoder.is_done and behind > (_SLACK_S + _LONGEST_PIECE_S) * rate:
-        damage.append(overlap(Gap(timeline.end, decoder.packets.end), stretches) / rate)
+        if has_clock and gap.end - gap.start - damaged >= _SMALLEST_PAUSE_S * rate:
+            pauses.append((gap.end - gap.start - damaged) / rate)
+    if decoder.packets.end - timeline.end > (_SLACK_S + _LONGEST_PIECE_S) * rate:
+        behind = overlap(decoder.wanted_of(Gap(timeline.end, decoder.packets.end), timeline.length), stretches)
+        if not decoder.is_done and behind:
+            damage.append(behind / rate)
     return Missing(tuple(pauses), sum(damage), max(damage, default=0.0))
 
 
