@@ -88,7 +88,7 @@ class FfmpegEncoder:
         except OSError as error:
             if error.errno not in _NO_ROOM:
                 raise
-            raise AttemptFailed(f"there is no room on the disk: {error}", code="resource-limit") from error
+            raise AttemptFailed(f"the disk is full: {error}", code="resource-limit") from error
 
     def _encode(self, video: Video, mp3: BinaryIO, options: Options, on_progress: Progress) -> Encoded:
         if not video.size:

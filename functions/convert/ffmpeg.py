@@ -45,16 +45,23 @@ class Ffmpeg:
     """A running ffmpeg. Leaving the context kills it, with its process group, if it has not ended.
 
     `arguments` name what they read and write as `fd:`, with the descriptors in `passed`. A `source` is its `fd:0`.
+    `memory` multiplies how much it may have.
     """
 
     def __init__(
-        self, arguments: Sequence[str], source: Source | int, *, passed: Sequence[int] = (), steps_back: bool = True
+        self,
+        arguments: Sequence[str],
+        source: Source | int,
+        *,
+        passed: Sequence[int] = (),
+        steps_back: bool = True,
+        memory: int = 1,
     ) -> None:
         self._feed = source if isinstance(source, Feed) else None
         self._process = subprocess.Popen(
             [
                 *(sys.executable, "-I", "-S", _CONFINE, str(os.getpid()), str(_NICENESS if steps_back else 0)),
-                *(str(_MEMORY_BYTES), str(_FILE_BYTES)),
+                *(str(memory * _MEMORY_BYTES), str(_FILE_BYTES)),
                 *(find_ffmpeg(), "-hide_banner", "-nostdin", "-loglevel", "error", *arguments),
             ],
             stdin=_stdin(source),
@@ -64,7 +71,11 @@ class Ffmpeg:
             start_new_session=True,
         )
         assert self._process.stderr is not None  # noqa: S101  # for the type checker
-        self._log = _Log(self._process.stderr)
+        try:
+            self._log = _Log(self._process.stderr)
+        except BaseException:
+            self.kill()
+            raise
 
     def __enter__(self) -> Self:
         if self._feed and self._process.stdin:
@@ -163,9 +174,10 @@ def run_briefly(
     passed: Sequence[int] = (),
     on_tick: Callable[[], None],
     stall_s: float,
+    memory: int = 1,
 ) -> int:
     """Run ffmpeg for something that takes no time, and return its exit code. See Ffmpeg and `watch`."""
-    with Ffmpeg(arguments, source, passed=passed, steps_back=False) as program:
+    with Ffmpeg(arguments, source, passed=passed, steps_back=False, memory=memory) as program:
         watch([program], on_tick, lambda: 0.0, stall_s)
         return program.exit_code()
 
@@ -175,6 +187,12 @@ def scratch() -> Iterator[IO[bytes]]:
     """A file in memory, for what ffmpeg writes beside the MP3."""
     with os.fdopen(os.memfd_create("ffmpeg"), "w+b", buffering=0) as file:
         yield file
+
+
+def join_started(thread: threading.Thread) -> None:
+    """Wait for the end of a thread, if it was started."""
+    if thread.ident is not None:
+        thread.join()
 
 
 class Pipe:

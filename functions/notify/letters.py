@@ -42,6 +42,8 @@ _WHAT_CAN_BE_DONE = (
     "start the conversion again. Otherwise, upload another copy of the video."
 )
 _NOTES_BEGIN = "Please note:"
+# Started again, it has the same options.
+_OTHER_OPTIONS = "There is no MP3. Upload the video again with other options."
 
 
 class Letters:
@@ -127,7 +129,7 @@ def _failed(video: str, failure: Failure) -> _Content:
         subject=f"Your video could not be converted: {video}",
         paragraphs=(
             f"{plain(failure.title).rstrip('.')}. {plain(failure.detail)}",
-            _WHAT_CAN_BE_DONE,
+            _OTHER_OPTIONS if failure.type == "invalid-option" else _WHAT_CAN_BE_DONE,
         ),
         facts={"Video": video, "Reason": plain(failure.type)},
     )

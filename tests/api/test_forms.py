@@ -81,6 +81,7 @@ def test_every_option_of_a_form_is_taken(web: httpx.Client, tus: Tus, size: int)
     options = {
         "quality": "v0",
         "track": "DE",
+        "preferred_language": "pt-BR",
         "start": "1:30",
         "end": "00:02:00.500",
         "loudness": "-16",
@@ -105,6 +106,7 @@ def test_every_option_of_a_form_is_taken(web: httpx.Client, tus: Tus, size: int)
         **options,
         "artist": None,
         "track": "de",
+        "preferred_language": "pt-br",
         "start": 90.0,
         "end": 120.5,
         "loudness": -16.0,

@@ -43,6 +43,7 @@ def stored(request):
 
 EVERY_OPTION = Options(
     quality=Quality.CBR_320,
+    preferred_language="de",
     track="2",
     tracks=Tracks.MIX,
     start=90.5,

@@ -56,7 +56,7 @@ def table(reports: list[pytest.TestReport]) -> list[str]:
     """Return one line for each row: how many of its tests passed, and what they saw."""
     by_row: dict[int, list[pytest.TestReport]] = {}
     for report in reports:
-        for name, row in report.user_properties:
+        for name, row in getattr(report, "user_properties", ()):
             if name == "row":
                 by_row.setdefault(int(str(row)), []).append(report)
     return [_line(number, row, by_row.get(number, [])) for number, row in ROWS.items()] if by_row else []
@@ -66,5 +66,7 @@ def _line(number: int, row: Row, reports: list[pytest.TestReport]) -> str:
     if not reports:
         return f"{number:>2}  not run  {row.fault}"
     failed = sum(report.failed for report in reports)
-    seen = [str(text) for report in reports for name, text in report.user_properties if name == _OBSERVED]
+    seen = [
+        str(text) for report in reports for name, text in getattr(report, "user_properties", ()) if name == _OBSERVED
+    ]
     return f"{number:>2}  {'FAILED ' if failed else 'holds  '}  {row.fault}: {'; '.join(seen) or row.holds}"

@@ -28,7 +28,7 @@ from tests.tus import Tus, until
 
 MIB = 1024 * 1024
 # ffmpeg starts in it, and cannot open its encoder.
-SMALL_MEMORY = 230 * MIB
+SMALL_MEMORY = 200 * MIB
 # Long enough for an ffmpeg on a machine that does much else.
 STALL_S = 3
 

@@ -148,7 +148,7 @@ def test_the_failed_letter_says_why_and_what_can_be_done():
 
     for text in (" ".join(body(letter, "plain").split()), Seen(body(letter, "html")).text):
         assert "The video has no sound. The video has no soundtrack" in text
-        assert "try this conversion again" in text
+        assert "start the conversion again" in text
         assert "no-audio-track" in text
     assert "http" not in body(letter, "plain")
 

@@ -5,28 +5,35 @@ counted from its frames. ADTS: ISO/IEC 14496-3, 1.A.3.2. AC-3 and E-AC-3: ETSI T
 audio: ISO/IEC 11172-3, 2.4.2.3, and 13818-3.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import BinaryIO
 
 from functions.convert.media.tables import AC3_KBPS, MPEG_KBPS, MPEG_RATES_HZ
 
 _HEADER_BYTES = 8
+# What a frame begins with, or a tag of ID3 between two joined files. Erased memory is full of 0xFF.
+_SYNC = re.compile(rb"\xff[\xe0-\xfe]|\xff\xff[^\xf0-\xff]|ID3|TAG", re.DOTALL)
+_AC3_SYNC = re.compile(rb"\x0b\x77|ID3|TAG")
+_SYNC_BYTES = 3
+_ID3V1_BYTES = 128
 _READ_BYTES = 1024 * 1024
 _LARGEST_FRAME_BYTES = 16 * 1024
 
 
-def junk_bytes(file: BinaryIO, kind: str) -> int:
+def junk_bytes(file: BinaryIO, kind: str, on_tick: Callable[[], None] = lambda: None) -> int:
     """Return how many bytes between the first and the last frame of a stream belong to none of its frames.
 
-    0 for kinds of streams that are not known here.
+    0 for kinds of streams that are not known here. Tags of ID3 are no junk. `on_tick` is called for each MiB.
     """
     length_of = _LENGTHS.get(kind)
     if length_of is None:
         return 0
-    walk = _Walk(length_of, b"\x0b" if length_of is _ac3 else b"\xff")
+    walk = _Walk(length_of, _AC3_SYNC if length_of is _ac3 else _SYNC)
     file.seek(0)
     data = b""
     while part := file.read(_READ_BYTES):
+        on_tick()
         data = walk.through(data + part, is_last=False)
     walk.through(data, is_last=True)
     return walk.junk
@@ -35,7 +42,7 @@ def junk_bytes(file: BinaryIO, kind: str) -> int:
 class _Walk:
     """Goes from frame to frame. What is passed over on the way counts once another frame has come."""
 
-    def __init__(self, length_of: Callable[[bytes, int], int], sync: bytes) -> None:
+    def __init__(self, length_of: Callable[[bytes, int], int], sync: "re.Pattern[bytes]") -> None:
         self._sync = sync
         self.junk = 0
         self._length_of = length_of
@@ -53,11 +60,23 @@ class _Walk:
                 self.junk += self._passed if self._has_begun else 0
                 self._passed, self._has_begun = 0, True
                 at += length
+            elif tag := _tag_bytes(data, at):
+                at += tag
             else:
-                found = data.find(self._sync, at + 1, max(end, at + 1))
-                start, at = at, found if found >= 0 else max(end, at + 1)
+                found = self._sync.search(data, at + 1, end + _SYNC_BYTES)
+                start, at = at, max(min(found.start() if found else end, end), at + 1)
                 self._passed += at - start
         return data[at:]
+
+
+def _tag_bytes(data: bytes, at: int) -> int:
+    """Return how long a tag of ID3 at a position is, or 0."""
+    if data.startswith(b"TAG", at) and at + _ID3V1_BYTES <= len(data):
+        return _ID3V1_BYTES
+    head = data[at : at + 10]
+    if head[:3] != b"ID3" or len(head) < 10 or max(head[6:]) > 0x7F:
+        return 0
+    return 10 + sum(byte << 7 * (3 - number) for number, byte in enumerate(head[6:]))
 
 
 def _adts(data: bytes, at: int) -> int:

@@ -115,8 +115,9 @@ def _read_info(source: Source, info: Element, head: _Head) -> None:
             head.scale_ns = int.from_bytes(data, "big") or head.scale_ns
         elif element.id == _DURATION and len(data) in {4, 8}:
             duration = struct.unpack(">f" if len(data) == 4 else ">d", data)[0]
-    if math.isfinite(duration) and duration > 0:
-        head.duration_s = duration * head.scale_ns / 1e9
+    seconds = duration * head.scale_ns / 1e9
+    if math.isfinite(seconds) and seconds > 0:
+        head.duration_s = seconds
 
 
 def _soundtracks(source: Source, tracks: Element) -> Iterator[Soundtrack]:

@@ -63,6 +63,10 @@ class _Track:
     is_cut: bool = False
 
 
+# An encoder's delay and padding, which edits leave out of nearly every file, are shorter.
+_EDITED_S = 0.15
+
+
 @dataclass(slots=True)
 class _Movie:
     """The index: `moov`."""
@@ -145,7 +149,7 @@ def _described(kind: str, movie: _Movie, fragments: Fragments) -> Container:
             continue
         found = fragments.tracks.get(track.id)
         # Samples of one size are not packets: ffmpeg reads as many at once as it likes.
-        samples = None if track.are_grouped and track.samples else track.samples
+        samples = None if track.samples and (track.are_grouped or _is_edited(track, movie)) else track.samples
         if kind != "mp4":
             samples = None if fragments.have_gaps else (samples or 0) + (found.samples if found else 0)
         soundtracks.append(
@@ -153,6 +157,15 @@ def _described(kind: str, movie: _Movie, fragments: Fragments) -> Container:
         )
     ends = [span[1] for track, span in zip(movie.tracks, spans, strict=True) if span and track.handler in heard_or_seen]
     return Container(kind, max(ends) - start if ends else None, soundtracks=tuple(soundtracks))
+
+
+def _is_edited(track: _Track, movie: _Movie) -> bool:
+    """Say whether the edits leave out some of a track, or show it twice: then fewer or more packets are read."""
+    shown = [edit for edit in track.edits if edit.media_time >= 0]
+    if not shown or not movie.timescale or not track.timescale:
+        return False
+    left_out_s = track.length / track.timescale - shown[0].length / movie.timescale
+    return len(shown) > 1 or (shown[0].length > 0 and left_out_s > _EDITED_S)
 
 
 def _presented(track: _Track, movie: _Movie, fragments: Fragments) -> tuple[float, float] | None:

@@ -93,12 +93,13 @@ def _chain_length(source: Source) -> float:
     stream: _Stream | None = None
     pages: list[_Page] = []
     for page in _all_pages(source):
+        source.spend(1)
         if page.flags & _FIRST:
             length_s += _link_length(stream, pages)
             stream, pages = _identify(page.body), []
-        elif len(pages) <= _FIRST_PAGES or page.granule < 0:
+        elif len(pages) <= _FIRST_PAGES:
             pages.append(page)
-        else:
+        elif page.granule >= 0:
             pages[-1] = page
     return length_s + _link_length(stream, pages)
 

@@ -36,7 +36,7 @@ _COUNTED_STREAMS = 4 * MAX_STREAMS
 # Where nothing is found about a soundtrack at the start of a file, it may begin behind minutes of pictures.
 _THOROUGH = ("-probesize", "100M", "-analyzeduration", "60M")
 # So much of a file tells soundtracks apart that have the same codec.
-_COMPARED_S = 10
+_FIRST_PACKETS = ("-t", "10", "-frames:a", "1000")
 _NO_INPUT = 234
 _LANGUAGE_MAX_CHARACTERS = 35
 _TITLE_MAX_CHARACTERS = 200
@@ -184,15 +184,26 @@ class _Look:
         for _ in range(2):  # somebody may have told ffmpeg to end; a file that makes it end does so each time
             if code == ENDED:
                 try:
-                    code = run_briefly(
-                        command, self._source(), passed=passed, on_tick=self._on_tick, stall_s=self._stall_s
-                    )
+                    code = self._run_once(command, passed, memory=1)
                 except AttemptFailed as failed:
                     if failed.code != "resource-limit":
                         raise
-                    # To open a file takes little memory, unless the file makes ffmpeg ask for it.
-                    raise InvalidMedia from failed
+                    code = self._run_in_more_memory(command, passed)
         return code
+
+    def _run_in_more_memory(self, command: Sequence[str], passed: Sequence[int]) -> int:
+        try:
+            return self._run_once(command, passed, memory=2)
+        except AttemptFailed as failed:
+            if failed.code != "resource-limit":
+                raise
+            # However much there is, this file makes ffmpeg ask for more.
+            raise InvalidMedia from failed
+
+    def _run_once(self, command: Sequence[str], passed: Sequence[int], memory: int) -> int:
+        return run_briefly(
+            command, self._source(), passed=passed, on_tick=self._on_tick, stall_s=self._stall_s, memory=memory
+        )
 
 
 def input_arguments() -> list[str]:
@@ -248,7 +259,7 @@ def _marked(
         return marked
     # Each disposition chooses some of the soundtracks, and by their first packets these are known again.
     maps = [list(specifiers), *(["0:0", f"0:a:disp:{name}?"] for name in unclear)]
-    outputs = look.run(arguments, [("framecrc", each) for each in maps], ["-t", str(_COMPARED_S)])
+    outputs = look.run(arguments, [("framecrc", each) for each in maps], _FIRST_PACKETS)
     if outputs is None:
         return marked
     known = _packets(outputs[0], len(specifiers))

@@ -11,6 +11,7 @@ from typing import IO, BinaryIO, NamedTuple, cast
 
 from functions.convert.failures import AttemptFailed
 from functions.convert.ffmpeg import Source, run_briefly, scratch
+from functions.convert.media.listing import packets
 
 # Decoders for attached pictures. Others, such as SVG, are never opened.
 PICTURE_DECODERS = "mjpeg,png,bmp,gif,webp"
@@ -32,6 +33,10 @@ _NEARLY_SQUARE = 1.02
 _THUMBNAIL_SIDE = 256
 _PICTURE_LIMIT_S = 5.0
 _FRAME_LIMIT_S = 20.0
+# A slide may have come up long ago; nearly all frames have not.
+_LOOKED_BACK_S = 15.0
+_LOOKED_AHEAD_S = 2.0
+_ROUNDED_S = 0.002
 
 # The middle square is the cover if the bands beside it are plain, or blurred and separated from it by an edge, which is
 # how players fill a wide screen. Levels are from 0 to 255, in a thumbnail of _THUMBNAIL_SIDE.
@@ -148,14 +153,45 @@ def find_frame(video: BinaryIO, demuxers: str, time_s: float, *, on_tick: OnTick
     Raises:
         AttemptFailed: ffmpeg was killed.
     """
+    shown_s = _shown_since(video, demuxers, time_s, on_tick)
+    if shown_s is None:
+        return None
     inputs = [
         *("-format_whitelist", demuxers, "-codec_whitelist", FRAME_DECODERS),
-        *("-threads", "1", "-max_pixels", str(_MAX_PIXELS), "-ss", f"{time_s:.3f}"),
+        # The first frame from there on is taken, and time stamps are rounded.
+        *("-threads", "1", "-max_pixels", str(_MAX_PIXELS), "-ss", f"{max(shown_s - 0.001, 0.0):.3f}"),
     ]
     # DV and DVDs do not have square pixels.
     filters = f"scale=w='iw*clip(sar,0.25,4)':h=ih,setsar=1,{_SHRINK},format=rgb24"
     output = ["-map", "0:V:0", "-frames:v", "1", "-vf", filters, "-threads", "1", "-c:v", "png"]
     return _written(video, inputs, output, _limited(on_tick, _FRAME_LIMIT_S))
+
+
+def _shown_since(video: BinaryIO, demuxers: str, time_s: float, on_tick: OnTick) -> float | None:
+    """Return when the frame that is shown at a time came up, in seconds, or None after the end. Nothing is decoded."""
+    for before_s in (_LOOKED_BACK_S, time_s):
+        start_s = max(time_s - before_s, 0.0)
+        with scratch() as listing:
+            arguments = [
+                *("-protocol_whitelist", "fd", "-format_whitelist", demuxers, "-codec_whitelist", FRAME_DECODERS),
+                *("-ss", f"{start_s:.3f}", "-t", f"{time_s - start_s + _LOOKED_AHEAD_S:.3f}", "-fd", "0", "-i", "fd:"),
+                *("-map", "0:V:0", "-c", "copy", "-f", "framecrc", "-fd", str(listing.fileno()), "fd:"),
+            ]
+            tick = _limited(on_tick, _FRAME_LIMIT_S)
+            try:
+                code = run_briefly(arguments, video, passed=[listing.fileno()], on_tick=tick, stall_s=_FRAME_LIMIT_S)
+            except _TooSlow:
+                return None
+            listing.seek(0)
+            frames = [(start_s + each.pts * each.tick_s, start_s + each.end_s) for each in packets(listing)]
+        shown = [(at, end) for at, end in frames if at <= time_s + _ROUNDED_S]
+        if code == 0 and shown:
+            at_s, _ = max(shown)
+            is_last = len(shown) == len(frames)
+            return None if is_last and time_s > max(end for _, end in shown) + _ROUNDED_S else at_s
+        if start_s == 0.0:
+            break
+    return None
 
 
 def _convert(

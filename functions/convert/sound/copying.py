@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import BinaryIO, NamedTuple
 
 from functions.convert.feed import Feed
-from functions.convert.ffmpeg import Ffmpeg, Pipe, Source, watch
+from functions.convert.ffmpeg import Ffmpeg, Pipe, Source, join_started, watch
 from functions.convert.media.kinds import STITCHED
 from functions.convert.media.listing import packets
 from functions.convert.media.probe import Description
@@ -65,7 +65,15 @@ def copy_sound(
             # A stream that nobody wants has no say in where the video starts, so the pictures are wanted, too.
             arguments += ["-map", "0:V:0?"]
         arguments += ["-c", "copy", "-c:1", "pcm_s16le"]
-        _listed(arguments, source, [frames.fileno()], found.read, on_tick=on_tick, stall_s=stall_s)
+        _listed(
+            arguments,
+            source,
+            [frames.fileno()],
+            found.read,
+            on_tick=on_tick,
+            stall_s=stall_s,
+            moved_at=lambda: found.packets.moved_at,
+        )
         if not found.is_without_gaps():
             raise NotCopyable("There is silence before it, or in it.")
         facts = copy_frames(frames, mp3, _gapless_of_mp3(source) or found.gapless())
@@ -127,7 +135,16 @@ def _decode(mp3: BinaryIO, facts: Mp3Facts, rate: int, on_tick: Callable[[], Non
         *("-f", "mp3", "-i", "fd:", "-filter_complex", f"[0:a]asplit[a][b];[a]{meter.filters()}[heard]"),
         *("-map", "[heard]", "-f", "null", "-", "-map", "[b]", "-c:a", "pcm_s16le"),
     ]
-    _listed(arguments, mp3, [meter.pipe.write_end], decoded.read, on_tick=on_tick, stall_s=stall_s, meter=meter)
+    _listed(
+        arguments,
+        mp3,
+        [meter.pipe.write_end],
+        decoded.read,
+        on_tick=on_tick,
+        stall_s=stall_s,
+        moved_at=lambda: max(decoded.moved_at, meter.moved_at),
+        meter=meter,
+    )
     heard = sum(stretch.end - stretch.start for stretch in decoded.stretches)
     if heard < facts.samples - facts.samples // facts.frames:
         raise NotCopyable("Some of it cannot be decoded.")
@@ -142,6 +159,7 @@ def _listed(
     *,
     on_tick: Callable[[], None],
     stall_s: float,
+    moved_at: Callable[[], float],
     meter: Meter | None = None,
 ) -> None:
     """Run ffmpeg, with a listing of its last output for `read`."""
@@ -149,16 +167,16 @@ def _listed(
         pipe = Pipe()
         stack.callback(pipe.close)
         listing = stack.enter_context(os.fdopen(pipe.read_end, "rb", closefd=False))
-        command = [*arguments, "-f", "framecrc", "-fd", str(pipe.write_end), "fd:"]
-        program = Ffmpeg(command, source, passed=[*passed, pipe.write_end])
-        pipe.close_write_end()
         thread = threading.Thread(target=read, args=(listing,), name="ffmpeg-packets", daemon=True)
-        thread.start()
-        stack.callback(thread.join)
+        stack.callback(join_started, thread)
         if meter:
-            stack.callback(meter.pipe.close)
-            meter.start(stack)
-        stack.enter_context(program)
-        watch([program], on_tick, lambda: 0.0, stall_s)
+            meter.leave_to(stack)
+        command = [*arguments, "-f", "framecrc", "-fd", str(pipe.write_end), "fd:"]
+        program = stack.enter_context(Ffmpeg(command, source, passed=[*passed, pipe.write_end]))
+        pipe.close_write_end()
+        thread.start()
+        if meter:
+            meter.start()
+        watch([program], on_tick, moved_at, stall_s)
         if program.exit_code():
             raise NotCopyable("It cannot be read.")

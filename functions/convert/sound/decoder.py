@@ -13,13 +13,13 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from functions.convert.ffmpeg import Ffmpeg, Pipe, Source
+from functions.convert.ffmpeg import Ffmpeg, Pipe, Source, join_started
 from functions.convert.media.kinds import BARE, STITCHED
 from functions.convert.media.listing import Packet, packets
 from functions.convert.media.probe import Description
 from functions.convert.media.tracks import Choice
 from functions.convert.sound.filters import Form, graph
-from functions.convert.sound.timeline import Gap, Piece, Timeline, overlap
+from functions.convert.sound.timeline import Covered, Gap, Piece, Timeline
 
 SAMPLE_BYTES = 4
 # ffmpeg would close a long gap in the sound although the pictures go on in it: what is a jump is decided here.
@@ -50,6 +50,7 @@ class Packets:
     Attributes:
         count: how many there are.
         bytes: their sizes added up.
+        moved_at: when, on the monotonic clock, the last of them was listed.
         stretches: when there are packets. Those that touch are one stretch.
         pictures: when there are pictures, as far as they are listed as the second stream.
     """
@@ -57,6 +58,7 @@ class Packets:
     def __init__(self, rate: int) -> None:
         self.count = 0
         self.bytes = 0
+        self.moved_at = 0.0
         self.stretches: list[Gap] = []
         self.pictures: list[Gap] = []
         self._rate = rate
@@ -82,6 +84,7 @@ class Packets:
             return
         self.count += 1
         self.bytes += packet.size
+        self.moved_at = time.monotonic()
         if self._longest:
             self._add(span)
         else:
@@ -116,7 +119,7 @@ class Packets:
         """Say whether the pictures go on in a gap of the sound. Waits until all packets before its end were listed."""
         with self._moved:
             self._moved.wait_for(lambda: self._reached >= gap.end, _PATIENCE_S)
-        return overlap(gap, list(self.pictures)) > (gap.end - gap.start) // 2
+        return Covered(list(self.pictures)).of(gap) > (gap.end - gap.start) // 2
 
     @property
     def end(self) -> int:
@@ -168,6 +171,7 @@ class Decoder:
         self._frame_bytes = SAMPLE_BYTES * form.channels
         self._part = part
         self._is_done = False
+        self._is_stopped = False
         self._error: BaseException | None = None
 
     def start(self, stack: contextlib.ExitStack, source: Source, target: Pipe) -> Ffmpeg:
@@ -186,14 +190,19 @@ class Decoder:
             threading.Thread(target=self._lay_out, args=(sound, pieces, target), name="ffmpeg-sound", daemon=True),
             threading.Thread(target=self._list, args=(listed,), name="ffmpeg-packets", daemon=True),
         ]
-        program = Ffmpeg(command, source, passed=[pipe.write_end for pipe in pipes])
+        for thread in threads:
+            stack.callback(join_started, thread)
+        # It goes before anybody waits for the threads that read from it.
+        program = stack.enter_context(Ffmpeg(command, source, passed=[pipe.write_end for pipe in pipes]))
+        stack.callback(self._stop)
         for pipe in pipes:
             pipe.close_write_end()
         for thread in threads:
             thread.start()
-            stack.callback(thread.join)
-        # It goes before the threads that read from it.
-        return stack.enter_context(program)
+        return program
+
+    def _stop(self) -> None:
+        self._is_stopped = True
 
     def check(self) -> None:
         """Raise what kept the samples from being written, if anything did."""
@@ -267,7 +276,7 @@ class Decoder:
         wanted = self._cut(position, length)[1]
         zeros = bytes(_SILENCE_BYTES)
         left = wanted * self._frame_bytes
-        while left:
+        while left and not self._is_stopped:
             left -= os.write(target, zeros[: min(left, len(zeros))])
             self.moved_at = time.monotonic()
         self._count(wanted)

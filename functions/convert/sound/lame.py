@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import BinaryIO, NamedTuple
 
-from functions.convert.ffmpeg import Ffmpeg, Pipe
+from functions.convert.ffmpeg import Ffmpeg, Pipe, join_started
 from functions.convert.sound.filters import Form, Levels
 from functions.shared.options import Quality
 
@@ -38,11 +38,15 @@ class Meter:
         self._tail = b""
         self._thread = threading.Thread(target=self._read, name="ffmpeg-meter", daemon=True)
 
-    def start(self, stack: contextlib.ExitStack) -> None:
-        """Begin to read, now that ffmpeg has the other end. `stack` waits for the end."""
+    def leave_to(self, stack: contextlib.ExitStack) -> None:
+        """Let a stack wait for its end and close what is open."""
+        stack.callback(self.pipe.close)
+        stack.callback(join_started, self._thread)
+
+    def start(self) -> None:
+        """Begin to read, now that ffmpeg has the other end."""
         self.pipe.close_write_end()
         self._thread.start()
-        stack.callback(self._thread.join)
 
     def result(self) -> Loudness:
         """Return what was measured of all."""
@@ -74,11 +78,15 @@ class Alarm:
         self.is_raised = False
         self._thread = threading.Thread(target=self._read, name="ffmpeg-alarm", daemon=True)
 
-    def start(self, stack: contextlib.ExitStack) -> None:
-        """Begin to listen, now that ffmpeg has the other end. `stack` waits for the end."""
+    def leave_to(self, stack: contextlib.ExitStack) -> None:
+        """Let a stack wait for its end and close what is open."""
+        stack.callback(self.pipe.close)
+        stack.callback(join_started, self._thread)
+
+    def start(self) -> None:
+        """Begin to listen, now that ffmpeg has the other end."""
         self.pipe.close_write_end()
         self._thread.start()
-        stack.callback(self._thread.join)
 
     def was_raised(self) -> bool:
         """Say whether it was raised, now that ffmpeg has ended."""
@@ -174,13 +182,13 @@ def _started(
     watched: Sequence[Meter | Alarm],
 ) -> Ffmpeg:
     for each in watched:
-        stack.callback(each.pipe.close)
-    program = Ffmpeg(arguments, samples.read_end, passed=passed)
+        each.leave_to(stack)
+    # It goes before anybody waits for the threads that read from it.
+    program = stack.enter_context(Ffmpeg(arguments, samples.read_end, passed=passed))
     samples.close_read_end()
     for each in watched:
-        each.start(stack)
-    # It goes before the threads that read from it.
-    return stack.enter_context(program)
+        each.start()
+    return program
 
 
 def _samples(form: Form) -> list[str]:

@@ -1,5 +1,6 @@
 """The frames of an MP3: made of the sound that the person wants, and proved to be all of it."""
 
+import io
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO, NamedTuple
 
@@ -69,7 +70,8 @@ class Maker:
             ConversionFailed, AttemptFailed: see Encoder.
             Unproved: a file would tell more than a pipe.
         """
-        self._refuse_what_is_too_long(self._container.duration_s)
+        if not self._container.missing_bytes:
+            self._refuse_what_is_too_long(self._container.duration_s)
         ranked = choices(self._description.tracks, self._container.kind, self._options)
         silent: Choice | None = None
         empty: ConversionFailed | None = None
@@ -78,6 +80,11 @@ class Maker:
                 made = self._make(choice)
             except (NoAudioTrack, TruncatedMedia, NothingDecodable) as failed:
                 empty = empty or failed
+                continue
+            except ConversionFailed:
+                # A silent one that is whole is better than another that is not.
+                if silent is None:
+                    raise
                 continue
             if made.loudness.peak_db is not None or len(ranked) == 1 or self._wants_a_part:
                 return made._replace(notes=(*made.notes, *_about_the_choice(choice, silent, ranked)))
@@ -147,6 +154,11 @@ class Maker:
         levels = find_levels(self._options.loudness, lambda tried: self._measure(choice, form, tried))
         decoder, loudness, levels = self._encode_with(levels, choice, form)
         facts = self._prove(decoder)
+        if surveyed and whole.falls_short(
+            decoder.sound_end / form.rate, max(each.sound_end / each.rate for each in surveyed.values()), ""
+        ):
+            detail = "The soundtracks lie too far apart in time to be mixed. Choose one of them with `track`."
+            raise self._reading.doubtful(InvalidOption("tracks", detail))
         notes = (
             *self._judge(surveyed or {choice.tracks[0]: decoder}),
             *whole.about_the_start(decoder, form.rate),
@@ -161,10 +173,17 @@ class Maker:
             alone = Choice((track,))
             form = form_of(alone, self._options)
             decoder = Decoder(alone, self._description, form, self._part(form))
+
+            def tick(decoder: Decoder = decoder) -> None:
+                self._refuse_what_is_too_long(decoder.timeline.length / decoder.rate)
+                self._reading.tick()
+
             try:
-                survey(self._reading.source(), decoder, self._reading.tick, self._reading.limits.stall_s)
-            except Undecodable as error:
-                raise self._reading.doubtful(InvalidMedia()) from error
+                survey(self._reading.source(), decoder, tick, self._reading.limits.stall_s)
+            except Undecodable:
+                if self._reading.is_streamed:
+                    raise Unproved from None
+                continue
             if decoder.packets.count:
                 surveyed[track] = decoder
         if not surveyed:
@@ -210,7 +229,8 @@ class Maker:
             whole.check_sound(decoder, form)
             self._refuse_what_is_too_long(decoder.timeline.length / form.rate)
         except Undecodable as error:
-            raise reading.doubtful(InvalidMedia()) from error
+            failed = InvalidMedia() if decoder.timeline.length else NothingDecodable()
+            raise reading.doubtful(failed) from error
         except ConversionFailed as failed:
             raise reading.doubtful(failed) from failed
         if not decoder.written:
@@ -222,11 +242,15 @@ class Maker:
 
     def _part(self, form: Form) -> Part:
         start, end = self._options.start or 0.0, self._options.end
-        return Part(round(start * form.rate), None if end is None else round(end * form.rate))
+        part = Part(round(start * form.rate), None if end is None else round(end * form.rate))
+        if part.start == part.end:
+            raise InvalidOption("end", "The part is shorter than one sample. Choose a later end.")
+        return part
 
     def _empty_mp3(self) -> None:
-        self._mp3.seek(0)
-        self._mp3.truncate()
+        if self._mp3.seek(0, io.SEEK_END):
+            self._mp3.seek(0)
+            self._mp3.truncate()
 
     # Is it that sound, and whole
 
@@ -277,6 +301,9 @@ class Maker:
             # They are listed, so what is missing was not left out by the recorder.
             lost_s = (listed - decoder.packets.count) / listed * promised_s
             found = found.with_damage(lost_s)._replace(pauses=())
+        if falls_short and self._container.kind == "mp3" and not self._junk_share():
+            # It is frames from end to end, so its header counts frames that never were.
+            falls_short, promised_s = False, None
         if falls_short and promised_s is not None:
             ends_alone = not whole.falls_short(self._reached_by_any_s(), promised_s, self._container.kind)
             is_its_own = soundtrack is not None and soundtrack.duration_s is not None
@@ -289,11 +316,11 @@ class Maker:
 
     def _junk_share(self) -> float:
         """Return how much there is between the frames of a stream without a container, for each byte of the frames."""
-        source = self._reading.source()
-        if isinstance(source, Feed) or self._has_clock:
+        source = None if self._has_clock else self._reading.source()
+        if source is None or isinstance(source, Feed):
             return 0.0
-        junk = junk_bytes(source, self._container.kind)
-        return junk / max(self._reading.size - junk, 1)
+        junk = junk_bytes(source, self._container.kind, self._reading.tick)
+        return min(junk / max(self._reading.size - junk, 1), 1.0)
 
     def _reached_by_any_s(self) -> float:
         """Return when the last track ends: where only the file promises a length, sound may end before the pictures."""

@@ -5,12 +5,16 @@ something is missing, silence takes its place, so that every second of sound sta
 thrown away: where time stamps overlap or go back, the pieces simply follow one another.
 """
 
+import bisect
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 # Time stamps of live recordings jitter by this much without anything missing. A gap shows in all that follow it.
 _SETTLED_S = 0.1
+# Shorter pieces are joined, or looking ahead would take long.
+_SMALLEST_PIECE_S = 0.004
 # No codec has shorter pieces that can be lost, but for a few, in which several are lost together.
 _SMALLEST_GAP_S = 0.01
 # A recorder's clock may run apart from that of its sound card. Beyond this the sound is brought back to its picture.
@@ -86,10 +90,10 @@ class Timeline:
         self._has_begun = False
 
     def steps(self, pieces: Iterable[Piece]) -> Iterator[Step]:
-        """Yield a step for each piece, in their order. It looks about 0.1 s ahead."""
+        """Yield a step for each piece, or for several short ones, in their order. It looks about 0.1 s ahead."""
         ahead: deque[Piece] = deque()
         ahead_length = 0
-        for piece in pieces:
+        for piece in _joined(pieces, round(_SMALLEST_PIECE_S * self._rate)):
             ahead.append(piece)
             ahead_length += piece.length
             while ahead and ahead_length - ahead[0].length >= _SETTLED_S * self._rate:
@@ -140,6 +144,41 @@ class Timeline:
         return lag
 
 
-def overlap(gap: Gap, covered: Iterable[Gap]) -> int:
-    """Return how many samples of a gap lie in stretches that do not overlap each other."""
-    return sum(max(0, min(gap.end, each.end) - max(gap.start, each.start)) for each in covered)
+def _joined(pieces: Iterable[Piece], shortest: int) -> Iterator[Piece]:
+    """Yield pieces of at least `shortest` samples, as far as there is no gap between them."""
+    joined: Piece | None = None
+    for piece in pieces:
+        if joined and joined.start + joined.length == piece.start:
+            joined = Piece(joined.start, joined.length + piece.length)
+        else:
+            if joined:
+                yield joined
+            joined = piece
+        if joined.length >= shortest:
+            yield joined
+            joined = None
+    if joined:
+        yield joined
+
+
+class Covered:
+    """Stretches of time, to be asked how much of a gap they cover."""
+
+    def __init__(self, stretches: Iterable[Gap]) -> None:
+        self._stretches: list[Gap] = []
+        for each in sorted(stretches):
+            if self._stretches and each.start <= self._stretches[-1].end:
+                last = self._stretches[-1]
+                self._stretches[-1] = Gap(last.start, max(last.end, each.end))
+            else:
+                self._stretches.append(each)
+
+    def of(self, gap: Gap) -> int:
+        """Return how many samples of a gap are covered."""
+        covered = 0
+        first = bisect.bisect_left(self._stretches, gap.start, key=lambda each: each.end)
+        for each in itertools.islice(self._stretches, first, None):
+            if each.start >= gap.end:
+                break
+            covered += max(0, min(gap.end, each.end) - max(gap.start, each.start))
+        return covered

@@ -11,7 +11,7 @@ from functions.convert.failures import CorruptMedia, NoAudioTrack, NothingDecoda
 from functions.convert.media.kinds import NEVER_JUST_SHORT
 from functions.convert.sound.decoder import Decoder
 from functions.convert.sound.filters import Form
-from functions.convert.sound.timeline import Gap, overlap
+from functions.convert.sound.timeline import Covered, Gap
 from functions.shared.conversions import Note
 from functions.shared.options import Damaged, Options
 
@@ -64,20 +64,20 @@ def missing(decoder: Decoder, rate: int, *, has_clock: bool) -> Missing:
     Only what lies in the part that is wanted counts. Unless time stamps are a clock's, no pauses are known by them.
     """
     pauses, damage = [], []
-    timeline, stretches = decoder.timeline, decoder.packets.stretches
-    started_late = overlap(decoder.wanted_of(Gap(0, timeline.late_start), 0), stretches)
+    timeline, covered = decoder.timeline, Covered(decoder.packets.stretches)
+    started_late = covered.of(decoder.wanted_of(Gap(0, timeline.late_start), 0))
     if started_late >= _START_UP_S * rate:
         damage.append(started_late / rate)
     for filled, at in timeline.gaps:
         gap = decoder.wanted_of(filled, at)
-        damaged = overlap(gap, stretches)
+        damaged = covered.of(gap)
         damaged = damaged if damaged >= _SMALLEST_DAMAGE_S * rate else 0
         if damaged:
             damage.append(damaged / rate)
         if has_clock and gap.end - gap.start - damaged >= _SMALLEST_PAUSE_S * rate:
             pauses.append((gap.end - gap.start - damaged) / rate)
     if decoder.packets.end - timeline.end > (_SLACK_S + _LONGEST_PIECE_S) * rate:
-        behind = overlap(decoder.wanted_of(Gap(timeline.end, decoder.packets.end), timeline.length), stretches)
+        behind = covered.of(decoder.wanted_of(Gap(timeline.end, decoder.packets.end), timeline.length))
         if not decoder.is_done and behind:
             damage.append(behind / rate)
     return Missing(tuple(pauses), sum(damage), max(damage, default=0.0))
