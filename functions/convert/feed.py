@@ -12,13 +12,13 @@ from typing import IO
 # LAME is torn from the caches each time. With parts of 1 MiB these are 64 MiB of memory.
 MOST_PARTS = 64
 FEW_PARTS = 8
-# Linux gives a pipe 64 KiB, and wakes whoever writes each time that ffmpeg has read some of them. This is the most
+# Linux gives a pipe 64 KiB, and wakes the writer each time that ffmpeg has read some of them. This is the most
 # that anybody may ask for: pipe(7).
 _PIPE_BYTES = 1024 * 1024
 
 
 class Feed:
-    """Fetches parts and writes them into a pipe, until whoever reads there has ended.
+    """Fetches parts and writes them into a pipe, until the reader there has ended.
 
     `rest` are the parts that were not fetched any more. `moved_at` is when, on the monotonic clock, a part was last
     taken from the pipe.
@@ -109,6 +109,6 @@ class Feed:
 def widen(pipe: int) -> None:
     """Let a pipe hold as much as it may, so that the two at its ends wake each other less often."""
     if hasattr(fcntl, "F_SETPIPE_SZ"):
-        # Who has many pipes may not have large ones, too.
+        # A process that has many pipes may not have large ones, too.
         with contextlib.suppress(OSError):
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)

@@ -23,10 +23,10 @@ class Deadline:
     _CLEAN_UP_S = 5.0
     # A deadline that moved by more than this was moved by the host; less is the noise of its clock.
     _MOVED_S = 2.0
-    # Who gives less than this from the beginning is stopping already.
+    # A host that gives less than this from the beginning is stopping already.
     _LEAST_S = 30.0
-    # Whose time is up is killed: by then an operation of the storage must have been given up, and the failure written.
-    # Each takes 10 s at most.
+    # A function whose time is up is killed. By then an operation of the storage must have been given up, and the
+    # failure written. Each takes 10 s at most.
     _GIVE_UP_S = 20.0
     # A function that has little time in all keeps most of it for its work.
     _GIVE_UP_SHARE = 0.1

@@ -22,7 +22,7 @@ class Video(Protocol):
         """Return the bytes from `start` up to, not including, `end`; fewer where the video ends."""
 
     def parts(self) -> Iterator[bytes]:
-        """Yield all bytes, from the first on. Each call begins anew."""
+        """Yield all bytes, from the first on. Each call starts again."""
 
 
 class StoredVideo:
