@@ -1,8 +1,8 @@
 """How one conversion is handed to an invocation of its own.
 
 Lambda calls a function with the messages of a RabbitMQ queue one after the other, whatever its concurrency. So there
-the call that gets a message only hands it off, and many conversions run at once. The message is then gone from the queue:
-from there on it is Lambda that tries again, and beyond that sweep, which announces again what nobody converts.
+the call that gets a message only hands it off, and many conversions run at once. The message is then gone from the
+queue: from there on it is Lambda that tries again, and beyond that sweep, which announces again what nobody converts.
 """
 
 from collections.abc import Iterator, Mapping
