@@ -36,6 +36,9 @@ _LEFT_OUT = frozenset(
     }
 )
 
+# Libraries add names of their own to those that Python has.
+_LEVELS = ("DEBUG", "INFO", "WARN", "WARNING", "ERROR", "FATAL", "CRITICAL", "NOTSET")
+
 
 class TextFormatter(LambdaPowertoolsFormatter):
     """Write `12:30:01 INFO upload: accepted conversion_id=…`, then the traceback if there is one.
@@ -60,7 +63,7 @@ def get_logger(service: str) -> Logger:
     LOG_LEVEL is its level (default INFO); LOG_FORMAT is `json` (default) or `text`. Raises InvalidSettings.
     """
     level = os.environ.get("LOG_LEVEL") or "INFO"
-    if level.upper() not in logging.getLevelNamesMapping():
+    if level.upper() not in _LEVELS:
         raise InvalidSettings(
             "The environment variable LOG_LEVEL cannot be used: it is DEBUG, INFO, WARNING, ERROR or CRITICAL."
         )
