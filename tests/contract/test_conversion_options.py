@@ -74,7 +74,7 @@ def part_filters(start: float | None, end: float | None, rate: int) -> Sequence[
     ],
 )
 def test_a_part_begins_and_ends_at_the_sample_that_was_asked_for(tmp_path, name, rate, arguments):
-    """Whoever cuts a film and its sound apart wants to put them together again."""
+    """People who cut a film and its sound apart want to put them together again."""
     source = noise(tmp_path / name, *arguments, rate=rate)
 
     _, encoded = converted(source, Options(start=0.333, end=1.23456))

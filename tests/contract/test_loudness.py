@@ -69,7 +69,7 @@ def assert_told_truly(encoded: Encoded, judge: Measured) -> None:
 
 
 def assert_reached(encoded: Encoded, judge: Measured, target: float) -> None:
-    """Whoever asks for a loudness gets it, or is told; in no case does it get louder than allowed."""
+    """A person who asks for a loudness gets it, or is told. It never gets louder than allowed."""
     assert_told_truly(encoded, judge)
     assert judge.lufs is not None
     assert abs(judge.lufs - target) <= NEAR_LU or "loudness-missed" in codes(encoded)
@@ -210,7 +210,7 @@ def test_clipped_sound_becomes_as_quiet_as_asked(tmp_path):
 
 
 def test_sound_that_has_its_loudness_is_not_changed(tmp_path):
-    """Whoever asks for what is there already gets it as it is."""
+    """A person who asks for the loudness that is there already gets the sound as it is."""
     source = made(tmp_path, "dual mono")
     natural = converted(source, Options())[0].loudness.lufs
     assert natural is not None

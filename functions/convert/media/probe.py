@@ -70,6 +70,14 @@ class Description(NamedTuple):
     attached_pictures: int
     input_arguments: tuple[str, ...]
 
+    def position_of(self, track: Track) -> int:
+        """Return where a soundtrack stands among `tracks`, `layouts` and `specifiers`."""
+        return [each.number for each in self.tracks].index(track.number)
+
+    def specifier_of(self, track: Track) -> str:
+        """Return what ffmpeg calls a soundtrack."""
+        return self.specifiers[self.position_of(track)]
+
 
 def probe(
     source: Callable[[], Source], container: Container, on_tick: Callable[[], None], stall_s: float

@@ -45,8 +45,7 @@ def make_extras(reading: Reading, description: Description, made: Made, options:
 
 def _tags(description: Description, made: Made, options: Options) -> Mapping[str, str]:
     """Return the tags, as ffmpeg names them. A soundtrack's name is no title, but Ogg has no other place for one."""
-    number = made.choice.tracks[0].number
-    position = [track.number for track in description.tracks].index(number)
+    position = description.position_of(made.choice.tracks[0])
     chosen = options.tags()
     found = {**description.tags, **(description.track_tags[position] if description.kind in TAGGED_BY_TRACK else {})}
     if "track" in chosen:

@@ -53,7 +53,7 @@ def copy_sound(
         AttemptFailed: see Ffmpeg.
     """
     found = _Found(track.sample_rate_hz or 0)
-    specifier = description.specifiers[[each.number for each in description.tracks].index(track.number)]
+    specifier = description.specifier_of(track)
     with tempfile.TemporaryFile() as frames:
         arguments = [
             *description.input_arguments,

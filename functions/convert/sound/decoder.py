@@ -163,8 +163,7 @@ class Decoder:
         # What cannot be decoded is counted here, and how much of it is too much decided elsewhere.
         self._arguments = ["-max_error_rate", "1", *(_KEEP_JUMPS if is_stitched else ()), *description.input_arguments]
         self._arguments += ["-filter_complex", graph(choice, description, form)]
-        numbers = [track.number for track in description.tracks]
-        self._listed = ["-map", description.specifiers[numbers.index(choice.tracks[0].number)]]
+        self._listed = ["-map", description.specifier_of(choice.tracks[0])]
         if is_stitched:
             # A stream that nobody wants has no say in where the video starts, so the pictures are wanted, too.
             self._listed += ["-map", "0:V:0?"]

@@ -42,9 +42,8 @@ def form_of(choice: Choice, options: Options) -> Form:
 
 def graph(choice: Choice, description: Description, form: Form) -> str:
     """Return the filters from the chosen soundtracks to `[sound]` and `[pieces]`, which are the same 32-bit floats."""
-    position = {track.number: index for index, track in enumerate(description.tracks)}
     inputs = [
-        (description.specifiers[position[track.number]], description.layouts[position[track.number]])
+        (description.specifier_of(track), description.layouts[description.position_of(track)])
         for track in choice.tracks
     ]
     if choice.layout:

@@ -29,14 +29,12 @@ class Loudness(NamedTuple):
     peak_db: float | None
 
 
-class Meter:
-    """Reads what the filter ebur128 measures, until it ends."""
+class _Listener:
+    """Reads what a filter prints into a pipe, in a thread, until ffmpeg has ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         self.pipe = Pipe()
-        self.moved_at = 0.0
-        self._tail = b""
-        self._thread = threading.Thread(target=self._read, name="ffmpeg-meter", daemon=True)
+        self._thread = threading.Thread(target=self._read, name=name, daemon=True)
 
     def leave_to(self, stack: contextlib.ExitStack) -> None:
         """Let a stack wait for its end and close what is open."""
@@ -47,6 +45,23 @@ class Meter:
         """Begin to read, now that ffmpeg has the other end."""
         self.pipe.close_write_end()
         self._thread.start()
+
+    def _read(self) -> None:
+        while data := os.read(self.pipe.read_end, 65_536):
+            self._take(data)
+        self.pipe.close()
+
+    def _take(self, data: bytes) -> None:
+        raise NotImplementedError
+
+
+class Meter(_Listener):
+    """Reads what the filter ebur128 measures, until it ends."""
+
+    def __init__(self) -> None:
+        super().__init__("ffmpeg-meter")
+        self.moved_at = 0.0
+        self._tail = b""
 
     def result(self) -> Loudness:
         """Return what was measured of all."""
@@ -63,30 +78,17 @@ class Meter:
         measured = f"ametadata=mode=print:file=pipe\\\\:{self.pipe.write_end}"
         return f"ebur128=peak=true:metadata=1:dualmono=1,{measured}"
 
-    def _read(self) -> None:
-        while data := os.read(self.pipe.read_end, 65_536):
-            self._tail = (self._tail + data)[-_METER_TAIL_BYTES:]
-            self.moved_at = time.monotonic()
-        self.pipe.close()
+    def _take(self, data: bytes) -> None:
+        self._tail = (self._tail + data)[-_METER_TAIL_BYTES:]
+        self.moved_at = time.monotonic()
 
 
-class Alarm:
+class Alarm(_Listener):
     """Notices that samples exceed full scale."""
 
     def __init__(self) -> None:
-        self.pipe = Pipe()
+        super().__init__("ffmpeg-alarm")
         self.is_raised = False
-        self._thread = threading.Thread(target=self._read, name="ffmpeg-alarm", daemon=True)
-
-    def leave_to(self, stack: contextlib.ExitStack) -> None:
-        """Let a stack wait for its end and close what is open."""
-        stack.callback(self.pipe.close)
-        stack.callback(join_started, self._thread)
-
-    def start(self) -> None:
-        """Begin to listen, now that ffmpeg has the other end."""
-        self.pipe.close_write_end()
-        self._thread.start()
 
     def was_raised(self) -> bool:
         """Say whether it was raised, now that ffmpeg has ended."""
@@ -102,10 +104,9 @@ class Alarm:
         printed = f"ametadata=mode=print:direct=1:key=lavfi.silence_end:file=pipe\\\\:{self.pipe.write_end}"
         return f"adelay=480S:all=1,silencedetect=noise=1.00001:duration=0.0001,{printed},anullsink"
 
-    def _read(self) -> None:
-        while os.read(self.pipe.read_end, 65_536):
-            self.is_raised = True
-        self.pipe.close()
+    def _take(self, data: bytes) -> None:
+        del data
+        self.is_raised = True
 
 
 def bit_rate_arguments(quality: Quality, form: Form) -> list[str]:
