@@ -28,8 +28,9 @@ _TICK_S = 0.25
 _LOG_TAIL_BYTES = 4 * 1024
 # The low byte of the error that ended ffmpeg where memory or space ran out: ENOMEM, EAGAIN, ENOSPC, EFBIG; and the
 # signal for a file that is too large, as a shell tells it.
+NO_MEMORY = 244
 _OUT_OF = {
-    244: "out of memory",
+    NO_MEMORY: "out of memory",
     245: "out of memory",
     228: "the disk is full",
     229: "the MP3 is too large",
@@ -123,6 +124,10 @@ class Ffmpeg:
         if code in _OUT_OF:
             raise AttemptFailed(f"ffmpeg stopped: {_OUT_OF[code]}", code="resource-limit")
         return code
+
+    def ended_with(self, code: int) -> bool:
+        """Say whether it has ended with an exit code."""
+        return self._process.poll() == code
 
     def check(self) -> None:
         """Raise what came in place of a part of the Feed, if anything did."""

@@ -128,7 +128,7 @@ def _gapless_of_mp3(source: Source) -> Gapless | None:
 
 def _decode(mp3: BinaryIO, facts: Mp3Facts, rate: int, on_tick: Callable[[], None], stall_s: float) -> Loudness:
     """Return how loud an MP3 is. Raises NotCopyable if less comes out of it than its frames promise."""
-    meter = Meter()
+    meter = Meter(rate)
     decoded = Packets(rate)
     arguments = [
         *("-protocol_whitelist", "fd", "-format_whitelist", "mp3", "-codec_whitelist", "mp3float", "-fd", "0"),

@@ -167,6 +167,7 @@ class Decoder:
         if is_stitched:
             # A stream that nobody wants has no say in where the video starts, so the pictures are wanted, too.
             self._listed += ["-map", "0:V:0?"]
+        self._is_stitched = is_stitched
         self._frame_bytes = SAMPLE_BYTES * form.channels
         self._part = part
         self._is_done = False
@@ -178,12 +179,13 @@ class Decoder:
         pipes = sound, pieces, listed = Pipe(), Pipe(), Pipe()
         for pipe in pipes:
             stack.callback(pipe.close)
-        listing = ["-flush_packets", "1", "-f", "framecrc", "-fd"]
         command = [
-            *self._arguments,
-            *("-map", "[sound]", "-c:a", "pcm_f32le", "-f", "f32le", "-fd", str(sound.write_end), "fd:"),
-            *("-map", "[pieces]", "-c:a", "pcm_f32le", *listing, str(pieces.write_end), "fd:"),
-            *(*self._listed, "-c", "copy", *listing, str(listed.write_end), "fd:"),
+            *("-filter_complex_threads", "1", *self._arguments),
+            # A line goes ahead of its samples. Those of the packets are awaited only where time may jump.
+            *("-map", "[sound]", "-c:a", "pcm_f32le", "-f", "tee"),
+            f"[f=framecrc:flush_packets=1]pipe:{pieces.write_end}|[f=f32le:flush_packets=0]pipe:{sound.write_end}",
+            *(*self._listed, "-c", "copy", "-flush_packets", str(int(self._is_stitched))),
+            *("-f", "framecrc", f"pipe:{listed.write_end}"),
         ]
         threads = [
             threading.Thread(target=self._lay_out, args=(sound, pieces, target), name="ffmpeg-sound", daemon=True),
@@ -192,7 +194,8 @@ class Decoder:
         for thread in threads:
             stack.callback(join_started, thread)
         # It goes before anybody waits for the threads that read from it.
-        program = stack.enter_context(Ffmpeg(command, source, passed=[pipe.write_end for pipe in pipes]))
+        passed = [pipe.write_end for pipe in pipes]
+        program = stack.enter_context(Ffmpeg(command, source, passed=passed))
         stack.callback(self._stop)
         for pipe in pipes:
             pipe.close_write_end()

@@ -41,7 +41,7 @@ def form_of(choice: Choice, options: Options) -> Form:
 
 
 def graph(choice: Choice, description: Description, form: Form) -> str:
-    """Return the filters from the chosen soundtracks to `[sound]` and `[pieces]`, which are the same 32-bit floats."""
+    """Return the filters from the chosen soundtracks to `[sound]`, in 32-bit floats."""
     inputs = [
         (description.specifier_of(track), description.layouts[description.position_of(track)])
         for track in choice.tracks
@@ -50,15 +50,15 @@ def graph(choice: Choice, description: Description, form: Form) -> str:
         # Of mono soundtracks amerge makes the layout that is usual for so many channels, in their order.
         parts = [f"[{name}]{_FILLED}:osf=fltp:ochl=mono[t{index}]" for index, (name, _) in enumerate(inputs)]
         merged = "".join(f"[t{index}]" for index in range(len(inputs)))
-        parts.append(f"{merged}amerge=inputs={len(inputs)},{_shaped(choice.layout, form)}[one]")
+        parts.append(f"{merged}amerge=inputs={len(inputs)},{_shaped(choice.layout, form)}[sound]")
     elif len(inputs) > 1:
         parts = [f"[{name}]{_FILLED},{_shaped(layout, form)}[t{index}]" for index, (name, layout) in enumerate(inputs)]
         mixed = "".join(f"[t{index}]" for index in range(len(inputs)))
-        parts.append(f"{mixed}amix=inputs={len(inputs)}:normalize=0:duration=longest[one]")
+        parts.append(f"{mixed}amix=inputs={len(inputs)}:normalize=0:duration=longest[sound]")
     else:
         [(name, layout)] = inputs
-        parts = [f"[{name}]{_shaped(layout, form)}[one]"]
-    return ";".join([*parts, "[one]asplit[sound][pieces]"])
+        parts = [f"[{name}]{_shaped(layout, form)}[sound]"]
+    return ";".join(parts)
 
 
 def _shaped(layout: str, form: Form) -> str:
