@@ -156,6 +156,39 @@ def test_a_file_that_ends_within_the_media_was_cut_off():
     assert not read(box(b"ftyp", b"isom", bytes(4)) + box(b"mdat", bytes(100))).missing_bytes
 
 
+def voc(*blocks: bytes) -> bytes:
+    return b"Creative Voice File\x1a" + struct.pack("<HHH", 26, 0x010A, 0x1129) + b"".join(blocks)
+
+
+def voc_block(kind: int, body: bytes) -> bytes:
+    return bytes([kind]) + struct.pack("<I", len(body))[:3] + body
+
+
+# 8,000 samples a second, of 8 bits each.
+VOC_SOUND = voc_block(1, bytes([256 - 125, 0]) + bytes(4000))
+VOC_MORE = voc_block(2, bytes(4000))
+
+
+@pytest.mark.parametrize(
+    ("blocks", "expected"),
+    [
+        ((VOC_SOUND, VOC_MORE, b"\0"), 1.0),
+        ((VOC_SOUND, b"\0", VOC_MORE[1:]), 1.0),
+        ((voc_block(9, struct.pack("<IBBHI", 8000, 16, 2, 4, 0) + bytes(32_000)), b"\0"), 1.0),
+        ((VOC_SOUND, voc_block(3, b"\0\1\0"), b"\0"), None),
+        ((voc_block(1, bytes([131, 2]) + bytes(4000)), b"\0"), None),
+    ],
+    ids=["whole", "the head of a block is zeros", "16 bits in stereo", "with a pause", "not plain samples"],
+)
+def test_a_voice_file_is_as_long_as_its_bytes(blocks, expected):
+    """A block whose head is damaged looks like the end of the file, and ffmpeg stops there without a word."""
+    assert read(voc(*blocks)).duration_s == pytest.approx(expected, abs=0.01)
+
+
+def test_a_voice_file_that_ends_within_a_block_was_cut_off():
+    assert read(voc(VOC_SOUND, VOC_MORE)[:-1]).missing_bytes
+
+
 def test_a_picture_is_not_a_video_without_its_index():
     """HEIC and AVIF are made of boxes, too. They should not be called cut off."""
     picture = box(b"ftyp", b"heic", bytes(4)) + box(b"meta", bytes(50)) + box(b"mdat", bytes(100))

@@ -21,6 +21,7 @@ from functions.convert.media.mxf import PARTITION, read_mxf
 from functions.convert.media.ogg import read_ogg
 from functions.convert.media.riff import RIFF_KINDS, W64_HEAD, read_w64, read_wav
 from functions.convert.media.source import PastTheEnd, Source
+from functions.convert.media.voc import VOC_HEAD, read_voc
 from functions.convert.video import Read
 
 __all__ = ["Container", "Soundtrack", "read_container"]
@@ -43,6 +44,7 @@ _PLAIN_READERS: dict[str, Callable[[Source], Container]] = {
     "au": read_au,
     "caf": read_caf,
     "mxf": read_mxf,
+    "voc": read_voc,
 }
 # Formats before which a tag of ID3 may stand.
 _TAGGED_READERS: dict[str, Callable[[Source, int], Container]] = {
@@ -60,6 +62,7 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b".snd", "au"),
     (b"caff", "caf"),
     (b"fLaC", "flac"),
+    (VOC_HEAD, "voc"),
     (b"TTA1", "tta"),
     (b"wvpk", "wavpack"),
     (b"\0\0\1\xba", "mpeg-ps"),

@@ -20,4 +20,7 @@ LISTS_PACKETS = frozenset({"mp4", "mp4-fragmented"})
 ONE_SOUNDTRACK = frozenset({"flv"})
 
 # Their bytes tell whether one was cut off. If all are there and sound is missing, it was not understood.
-NEVER_JUST_SHORT = frozenset({"mp3", "ogg"})
+NEVER_JUST_SHORT = frozenset({"mp3", "ogg", "voc"})
+
+# Damage in their frames shows only in the checksums, which ffmpeg compares if it is asked to.
+CHECKSUMMED = frozenset({"tta"})

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from functions.convert.ffmpeg import Ffmpeg, Pipe, Source, join_started
-from functions.convert.media.kinds import BARE, STITCHED
+from functions.convert.media.kinds import BARE, CHECKSUMMED, STITCHED
 from functions.convert.media.listing import Packet, packets
 from functions.convert.media.probe import Description
 from functions.convert.media.tracks import Choice
@@ -23,6 +23,7 @@ from functions.convert.sound.timeline import Covered, Gap, Piece, Timeline
 
 SAMPLE_BYTES = 4
 # ffmpeg would close a long gap in the sound although the pictures go on in it: what is a jump is decided here.
+_CHECKED = ("-err_detect", "crccheck+explode")
 _KEEP_JUMPS = ("-dts_delta_threshold", "1000000")
 # So many bytes are moved at once. They must fit into the smallest pipe, since their lines come ahead of them.
 _BATCH_BYTES = 32 * 1024
@@ -161,7 +162,8 @@ class Decoder:
         self.written = 0
         self.moved_at = 0.0
         # What cannot be decoded is counted here, and how much of it is too much decided elsewhere.
-        self._arguments = ["-max_error_rate", "1", *(_KEEP_JUMPS if is_stitched else ()), *description.input_arguments]
+        self._arguments = ["-max_error_rate", "1", *(_KEEP_JUMPS if is_stitched else ())]
+        self._arguments += [*(_CHECKED if description.kind in CHECKSUMMED else ()), *description.input_arguments]
         self._arguments += ["-filter_complex", graph(choice, description, form)]
         self._listed = ["-map", description.specifier_of(choice.tracks[0])]
         if is_stitched:
