@@ -1,15 +1,14 @@
 """Reads streams of frames that have no container, to tell what lies between the frames and is none.
 
 ffmpeg passes over that, or takes it for a part of the frame before it, and says nothing: the time of such a stream is
-counted from its frames. ADTS: ISO/IEC 14496-3, 1.A.3.2. AC-3 and E-AC-3: ETSI TS 102 366, 4.4.1 and E.1.3.1. MPEG
-audio: ISO/IEC 11172-3, 2.4.2.3, and 13818-3.
+counted from its frames. ADTS: ISO/IEC 14496-3, 1.A.3.2. AC-3 and E-AC-3: ETSI TS 102 366, 4.4.1 and E.1.3.1.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from typing import BinaryIO
 
-from functions.convert.media.tables import AC3_KBPS, MPEG_KBPS, MPEG_RATES_HZ
+from functions.convert.mp3.frames import mpeg_frame_of
 
 _HEADER_BYTES = 8
 # What a frame begins with, or a tag of ID3 between two joined files. Erased memory is full of 0xFF.
@@ -17,6 +16,8 @@ _SYNC = re.compile(rb"\xff[\xe0-\xfe]|\xff\xff[^\xf0-\xff]|ID3|TAG", re.DOTALL)
 _AC3_SYNC = re.compile(rb"\x0b\x77|ID3|TAG")
 _SYNC_BYTES = 3
 _ID3V1_BYTES = 128
+# In kbit/s, by half of `frmsizecod`: ETSI TS 102 366, table 4.13.
+_AC3_KBPS = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640)
 _READ_BYTES = 1024 * 1024
 _LARGEST_FRAME_BYTES = 16 * 1024
 
@@ -94,29 +95,17 @@ def _ac3(data: bytes, at: int) -> int:
     if head[5] >> 3 > 10:  # bsid: above 10 it is E-AC-3
         return 2 * (((head[2] & 7) << 8 | head[3]) + 1)
     rate, size = head[4] >> 6, head[4] & 0x3F
-    if rate == 3 or size >= 2 * len(AC3_KBPS):
+    if rate == 3 or size >= 2 * len(_AC3_KBPS):
         return 0
-    kbps = AC3_KBPS[size // 2]
+    kbps = _AC3_KBPS[size // 2]
     if rate == 1:
         return 2 * (kbps * 1000 * 1536 // 44_100 // 16 + (size & 1))
     return kbps * (4 if rate == 0 else 6)
 
 
 def _mpeg(data: bytes, at: int) -> int:
-    head = data[at : at + 4]
-    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
-        return 0
-    version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)
-    index, rate = head[2] >> 4, head[2] >> 2 & 3
-    if version == 1 or layer == 4 or index in (0, 15) or rate == 3:
-        return 0
-    bps = 1000 * MPEG_KBPS[version == 3, layer][index - 1]
-    hertz = MPEG_RATES_HZ[rate] >> {3: 0, 2: 1, 0: 2}[version]
-    padding = head[2] >> 1 & 1
-    if layer == 1:
-        return (12 * bps // hertz + padding) * 4
-    samples = 576 if layer == 3 and version != 3 else 1152
-    return samples // 8 * bps // hertz + padding
+    frame = mpeg_frame_of(data[at : at + 4])
+    return frame.bytes if frame else 0
 
 
 _LENGTHS: Mapping[str, Callable[[bytes, int], int]] = {

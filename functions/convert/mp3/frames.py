@@ -1,6 +1,6 @@
 """The frames of an MP3, one after the other, and the Info frame before them, which tells players the length.
 
-The layout of frames is that of ISO/IEC 11172-3 and 13818-3, layer III; MPEG 2.5 extends it to lower sample rates.
+The layout of frames is that of ISO/IEC 11172-3, 2.4.1.3, and 13818-3; MPEG 2.5 extends it to lower sample rates.
 """
 
 import functools
@@ -15,9 +15,14 @@ LAME_BYTES = 36
 # A decoder needs this many samples before its output begins, which the delay in LAME's part leaves out.
 DECODER_DELAY = 529
 
+# By MPEG-1 or a later one, and layer: ISO/IEC 11172-3, 2.4.2.3, and 13818-3, 2.4.2.3. The first is free format.
 _BIT_RATES_KBPS = {
-    1: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
-    2: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    (True, 1): (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+    (True, 2): (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    (True, 3): (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (False, 1): (0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    (False, 2): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    (False, 3): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
 _SAMPLE_RATES_HZ = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
 _CHUNK_BYTES = 1 << 20
@@ -55,16 +60,18 @@ class Frame(NamedTuple):
     sample_rate_hz: int
     channels: int
     side_info_bytes: int
+    layer: int
 
 
 class Info(NamedTuple):
-    """What a Xing or Info frame says about the frames that follow.
+    """What a Xing or Info frame says about the frames that follow. `size`, in bytes, counts from its own start.
 
     `is_complete` says that it has all that players look for: the numbers of frames and bytes, a table of contents and
     a quality. `lame` is LAME's part as it stands in the file, or empty.
     """
 
     frames: int | None
+    size: int | None
     quality: int
     is_complete: bool
     lame: bytes
@@ -78,26 +85,34 @@ class Info(NamedTuple):
         return both >> 12, both & 0xFFF
 
 
+def frame_of(header: bytes) -> Frame | None:
+    """Return what these four bytes say, or None if they do not begin a frame of an MP3: layer III."""
+    frame = mpeg_frame_of(header)
+    return frame if frame and frame.layer == 3 else None
+
+
 # A stream has a few dozen different headers, so each is looked at once.
 @functools.lru_cache(maxsize=4096)
-def frame_of(header: bytes) -> Frame | None:
-    """Return what these four bytes say, or None if they do not begin a frame of an MP3.
+def mpeg_frame_of(header: bytes) -> Frame | None:
+    """Return what these four bytes say, or None if they do not begin a frame of MPEG audio of any layer.
 
     A frame in free format, whose header does not give its length, is None too.
     """
     if len(header) < HEADER_BYTES or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
         return None
-    version, layer = header[1] >> 3 & 3, header[1] >> 1 & 3
+    version, layer = header[1] >> 3 & 3, 4 - (header[1] >> 1 & 3)
     bit_rate, sample_rate, padding = header[2] >> 4, header[2] >> 2 & 3, header[2] >> 1 & 1
-    if version == 1 or layer != 1 or bit_rate in (0, 15) or sample_rate == 3:
+    if version == 1 or layer == 4 or bit_rate in (0, 15) or sample_rate == 3:
         return None
     mpeg1 = version == 3
     mono = header[3] >> 6 == 3
-    bps = _BIT_RATES_KBPS[1 if mpeg1 else 2][bit_rate] * 1000
+    bps = _BIT_RATES_KBPS[mpeg1, layer][bit_rate] * 1000
     hertz = _SAMPLE_RATES_HZ[version][sample_rate]
-    samples = 1152 if mpeg1 else 576
-    side_info = (17 if mono else 32) if mpeg1 else (9 if mono else 17)
-    return Frame(samples // 8 * bps // hertz + padding, samples, bps, hertz, 1 if mono else 2, side_info)
+    samples = 384 if layer == 1 else 576 if layer == 3 and not mpeg1 else 1152
+    slot = 4 if layer == 1 else 1
+    length = (samples // 8 // slot * bps // hertz + padding) * slot
+    side_info = 0 if layer < 3 else (17 if mono else 32) if mpeg1 else (9 if mono else 17)
+    return Frame(length, samples, bps, hertz, 1 if mono else 2, side_info, layer)
 
 
 def walk(mp3: BinaryIO) -> Iterator[tuple[int, Frame]]:
@@ -141,6 +156,7 @@ def read_info(data: bytes, frame: Frame) -> Info | None:
     has_name = len(lame) == LAME_BYTES and all(0x20 < character < 0x7F for character in lame[:4])
     return Info(
         frames=int.from_bytes(fields[_HAS_FRAMES], "big") if _HAS_FRAMES in fields else None,
+        size=int.from_bytes(fields[_HAS_BYTES], "big") if _HAS_BYTES in fields else None,
         quality=int.from_bytes(fields.get(_HAS_QUALITY, b""), "big"),
         is_complete=all(len(fields.get(flag, b"")) == length for flag, length in lengths.items()),
         lame=lame if has_name else b"",
