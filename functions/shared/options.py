@@ -47,6 +47,10 @@ class Chapters(StrEnum):
     NONE = "none"
 
 
+# What an MP3 can have: ISO/IEC 11172-3, 13818-3, and the lowest three of MPEG 2.5.
+MP3_RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+
+
 # Old and new functions run side by side while a version is rolled out, and read each other's conversions. So an option
 # that was not chosen is not stored, and one that is not known yet is passed over.
 class Options(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any
 
-from functions.shared.options import Channels, Chapters, Damaged, Options, Quality, Tracks
+from functions.shared.options import MP3_RATES_HZ, Channels, Chapters, Damaged, Options, Quality, Tracks
 from functions.shared.problems import FieldError, InvalidInput
 
 MAX_TRACK = 64
@@ -16,8 +16,6 @@ MAX_TIME_S = 100 * 3600
 MAX_TEXT = 500
 MAX_COMMENT = 1000
 LOUDNESS_LUFS = (-23, -9)
-# What MP3 can have: MPEG-1, MPEG-2 and MPEG-2.5.
-SAMPLE_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
 _TIME_FORM = "seconds, such as 90.5, or hh:mm:ss.mmm, such as 00:01:30.500"
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
@@ -195,7 +193,7 @@ _READERS: Mapping[str, _Reader] = {
     "end": _optional(_time),
     "loudness": _optional(_loudness),
     "channels": _choice(Channels),
-    "sample_rate": _optional(_one_of([str(rate) for rate in SAMPLE_RATES_HZ], int)),
+    "sample_rate": _optional(_one_of([str(rate) for rate in MP3_RATES_HZ], int)),
     "damaged": _choice(Damaged),
     "cover": _cover,
     "chapters": _choice(Chapters),

@@ -20,11 +20,11 @@ from functions.health.app import create_app as create_health_app
 from functions.health.health import Health
 from functions.shared.conversions import Conversion, Failure, Method, Mp3, Note, Owner, Source, State, Track, Video
 from functions.shared.logs import get_logger
-from functions.shared.options import Channels, Chapters, Damaged, Options, Quality, Tracks
+from functions.shared.options import MP3_RATES_HZ, Channels, Chapters, Damaged, Options, Quality, Tracks
 from functions.shared.problems import PROBLEMS, FieldError, InvalidInput
 from functions.upload.app import app as upload_app
 from functions.upload.metadata import MAX_METADATA_BYTES, describe
-from functions.upload.options import LOUDNESS_LUFS, MAX_COMMENT, MAX_TEXT, SAMPLE_RATES_HZ, to_options
+from functions.upload.options import LOUDNESS_LUFS, MAX_COMMENT, MAX_TEXT, to_options
 from infra.gateway.limits import MAX_BODY_BYTES
 from infra.template import load_template
 from tests.events import http_event, json_of
@@ -303,7 +303,7 @@ def test_the_values_of_an_option_are_the_codes():
     kinds = {"tracks": Tracks, "channels": Channels, "damaged": Damaged, "chapters": Chapters}
 
     assert {name: form[name]["enum"] for name in kinds} == {name: list(kind) for name, kind in kinds.items()}
-    assert tuple(form["sample_rate"]["enum"]) == SAMPLE_RATES_HZ
+    assert tuple(form["sample_rate"]["enum"]) == MP3_RATES_HZ
     assert (form["loudness"]["minimum"], form["loudness"]["maximum"]) == LOUDNESS_LUFS
     assert (form["title"]["maxLength"], form["comment"]["maxLength"]) == (MAX_TEXT, MAX_COMMENT)
     for name, schema in form.items():

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import BinaryIO
 
+from functions.convert.media import id3v2
 from functions.convert.mp3.frames import mpeg_frame_of
 
 _HEADER_BYTES = 8
@@ -74,10 +75,7 @@ def _tag_bytes(data: bytes, at: int) -> int:
     """Return how long a tag of ID3 at a position is, or 0."""
     if data.startswith(b"TAG", at) and at + _ID3V1_BYTES <= len(data):
         return _ID3V1_BYTES
-    head = data[at : at + 10]
-    if head[:3] != b"ID3" or len(head) < 10 or max(head[6:]) > 0x7F:
-        return 0
-    return 10 + sum(byte << 7 * (3 - number) for number, byte in enumerate(head[6:]))
+    return id3v2.tag_bytes(data[at : at + id3v2.HEADER_BYTES])
 
 
 def _adts(data: bytes, at: int) -> int:

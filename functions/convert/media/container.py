@@ -6,6 +6,7 @@ first: its index, its tables and the lengths in its headers. Formats that have n
 
 from collections.abc import Callable
 
+from functions.convert.media import id3v2
 from functions.convert.media.asf import ASF_HEAD, read_asf
 from functions.convert.media.avi import read_avi
 from functions.convert.media.boxes import is_box
@@ -28,7 +29,6 @@ __all__ = ["Container", "Soundtrack", "read_container"]
 
 _HEAD_BYTES = 1024
 _MOST_TAGS = 8
-_ID3_HEADER_BYTES = 10
 
 _PLAIN_READERS: dict[str, Callable[[Source], Container]] = {
     "mp4": read_mp4,
@@ -95,14 +95,13 @@ def read_container(read: Read, size: int) -> Container:
 
 
 def _after_tags(source: Source) -> int:
-    """Return where the last ID3v2 tag before the media ends: https://id3.org/id3v2.4.0-structure, 3.1."""
+    """Return where the last ID3v2 tag before the media ends."""
     position = 0
     for _ in range(_MOST_TAGS):
-        head = source.read(position, position + _ID3_HEADER_BYTES)
-        if head[:3] != b"ID3" or len(head) < _ID3_HEADER_BYTES or max(head[6:]) > 0x7F:
+        length = id3v2.tag_bytes(source.read(position, position + id3v2.HEADER_BYTES))
+        if not length:
             break
-        length = sum(byte << 7 * (3 - number) for number, byte in enumerate(head[6:]))
-        position += _ID3_HEADER_BYTES + length + (_ID3_HEADER_BYTES if head[5] & 0x10 else 0)
+        position += length
     return position
 
 

@@ -6,10 +6,7 @@ from typing import NamedTuple
 
 from functions.convert.media.probe import Description, channels_of
 from functions.convert.media.tracks import Choice
-from functions.shared.options import Channels, Options
-
-# What an MP3 can have: ISO/IEC 11172-3, 13818-3, and the lowest three of MPEG 2.5.
-MP3_RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+from functions.shared.options import MP3_RATES_HZ, Channels, Options
 
 # The downmix, the same whatever the codec: the front as it is; the centre, where people speak, as loud as the front;
 # what is beside, behind or above 6 dB below, and in the middle there with half of that power to each side; no LFE.
