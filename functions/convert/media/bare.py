@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import BinaryIO
 
-from functions.convert.media import id3v2
+from functions.convert.mp3 import id3v2
 from functions.convert.mp3.frames import mpeg_frame_of
 
 _HEADER_BYTES = 8

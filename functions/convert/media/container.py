@@ -6,7 +6,6 @@ first: its index, its tables and the lengths in its headers. Formats that have n
 
 from collections.abc import Callable
 
-from functions.convert.media import id3v2
 from functions.convert.media.asf import ASF_HEAD, read_asf
 from functions.convert.media.avi import read_avi
 from functions.convert.media.boxes import is_box
@@ -23,12 +22,12 @@ from functions.convert.media.ogg import read_ogg
 from functions.convert.media.riff import RIFF_KINDS, W64_HEAD, read_w64, read_wav
 from functions.convert.media.source import PastTheEnd, Source
 from functions.convert.media.voc import VOC_HEAD, read_voc
+from functions.convert.mp3 import id3v2
 from functions.convert.video import Read
 
 __all__ = ["Container", "Soundtrack", "read_container"]
 
 _HEAD_BYTES = 1024
-_MOST_TAGS = 8
 
 _PLAIN_READERS: dict[str, Callable[[Source], Container]] = {
     "mp4": read_mp4,
@@ -78,7 +77,7 @@ def read_container(read: Read, size: int) -> Container:
     An ordinary file takes a few reads. Raises InvalidMedia for one whose structure asks for absurdly many.
     """
     source = Source(read, size)
-    start = _after_tags(source)
+    start = id3v2.end_of_tags(source.read)
     kind = _kind(source.read(start, start + _HEAD_BYTES))
     if not kind and PARTITION in source.read(0, 65_536):
         kind = "mxf"
@@ -92,17 +91,6 @@ def read_container(read: Read, size: int) -> Container:
     except PastTheEnd:
         return Container(kind, missing_bytes=True)
     return Container(kind)
-
-
-def _after_tags(source: Source) -> int:
-    """Return where the last ID3v2 tag before the media ends."""
-    position = 0
-    for _ in range(_MOST_TAGS):
-        length = id3v2.tag_bytes(source.read(position, position + id3v2.HEADER_BYTES))
-        if not length:
-            break
-        position += length
-    return position
 
 
 def _kind(head: bytes) -> str:

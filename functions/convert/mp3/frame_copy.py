@@ -18,12 +18,13 @@ from functions.convert.mp3.frames import (
     read_info,
     walk,
 )
+from functions.convert.mp3.id3v2 import end_of_tags
 from functions.convert.mp3.info import DETAILS_BYTES, Gapless, Stream, info_frame, music_crc
 
 _CHUNK_BYTES = 1 << 20
 _MOST_POSITIONS = 1 << 14
 _LARGEST_BYTES = (1 << 32) - 1
-_ID3V2_BYTES, _ID3V1_BYTES, _APE_BYTES = 10, 128, 32
+_ID3V1_BYTES, _APE_BYTES = 128, 32
 _MOST_TAGS = 16
 # How far the first frame may be from the end of the tags, as in ffmpeg.
 _SEARCHED_BYTES = 1 << 16
@@ -84,7 +85,7 @@ def find_gapless(read: Callable[[int, int], bytes], size: int) -> Gapless | None
 
     `read` gives so many bytes from a position, or fewer at the end; the file has `size` bytes.
     """
-    start = _end_of_id3v2(read)
+    start = end_of_tags(read)
     data = read(start, min(_SEARCHED_BYTES, max(size - start, 0)))
     info = _first_info(data)
     gaps = info.gaps if info else None
@@ -135,21 +136,6 @@ def _first_info(data: bytes) -> Info | None:
                 return read_info(data[position:after], frame)
         position = data.find(b"\xff", position + 1)
     return None
-
-
-def _end_of_id3v2(read: Callable[[int, int], bytes]) -> int:
-    """Return where the ID3v2 tags at the start end: https://id3.org/id3v2.4.0-structure, section 3.1."""
-    position = 0
-    for _ in range(_MOST_TAGS):
-        header = read(position, _ID3V2_BYTES)
-        if len(header) < _ID3V2_BYTES or header[:3] != b"ID3":
-            break
-        has_footer = header[5] & 0x10
-        length = 0
-        for byte in header[6:]:
-            length = length << 7 | byte & 0x7F
-        position += _ID3V2_BYTES * (2 if has_footer else 1) + length
-    return position
 
 
 def _start_of_tags(source: BinaryIO) -> int:
