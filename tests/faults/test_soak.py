@@ -25,7 +25,7 @@ from tests.reports import Report
 from tests.tcp_proxy import proxied
 from tests.tus import until
 
-SOAK_S = float(os.environ.get("SOAK_S") or 60)
+SOAK_S = float(os.environ.get("SOAK_S") or 30)
 PEOPLE = 6
 LEASE_S = 3
 # What was lost with a queue is announced again after so long.
