@@ -64,14 +64,6 @@ def test_an_asset_is_compressed_and_kept_for_ever(browser: httpx.Client):
     assert (again.status_code, again.content) == (304, b"")
 
 
-def test_the_address_without_its_slash_works_too(service: Service):
-    """People type it so, and relative addresses would lead elsewhere."""
-    answer = httpx.get(service.url, follow_redirects=True)
-
-    assert answer.status_code == 200
-    assert answer.url.path.endswith("/")
-
-
 def test_what_is_not_there_is_a_problem(browser: httpx.Client):
     """Not a page that looks like one: a script that is missing must fail as such."""
     answer = browser.get("assets/index-00000000.js")
