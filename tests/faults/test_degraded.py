@@ -16,6 +16,7 @@ import pytest
 from pymongo.database import Database
 
 from functions.page.app import SITE
+from functions.page.site import load_site
 from functions.shared.conversions import Owner, State
 from functions.shared.mongo import Document
 from functions.shared.mongo_conversions import MongoConversions
@@ -163,7 +164,7 @@ class Things:
             "conversion_id": self.failed if template.endswith("/retry") else of_method,
             "upload_id": self.uploads.get(method, "x"),
             "token": self.link,
-            "name": next((SITE / template.split("/")[1]).glob("*.*")).name if template.endswith("{name}") else "",
+            "name": a_file_of_the_page(template),
         }
 
     def options(self, route: Route, video: bytes) -> dict[str, Any]:
@@ -195,6 +196,12 @@ class Things:
             case ("POST", "/v1/conversions/{conversion_id}/link"):
                 return {"headers": headers, "json": {}}
         return {"headers": headers}
+
+
+def a_file_of_the_page(template: str) -> str:
+    """Return the name of a file in the folder of a route."""
+    folder = template.partition("{")[0].removeprefix("/")
+    return next(name for name in load_site(SITE) if name.startswith(folder)).removeprefix(folder)
 
 
 def prepare(service: Service, database: Database[Document]) -> Things:
