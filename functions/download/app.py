@@ -11,13 +11,14 @@ import msgspec
 from chalice.app import Request, Response
 
 from functions.download import rules
+from functions.download.deps import Deps
 from functions.download.dispositions import attachment
 from functions.download.mongo_library import MongoLibrary
 from functions.download.pages import checked_ids, read_ids_request, read_page_request
 from functions.download.parcels import Parcel, mp3_parcel
 from functions.download.ranges import Representation, Selection, http_date, is_known, select
-from functions.download.rules import Deps
 from functions.download.s3_copies import S3Copies, connect_s3
+from functions.download.sending import lend, read
 from functions.shared.clock import utc_now
 from functions.shared.conversions import Conversion
 from functions.shared.counted_events import CountedEvents
@@ -119,7 +120,7 @@ def create_app(deps: Callable[[], Deps]) -> HttpFunction:
     @app.route("/v1/conversions/{conversion_id}/mp3", methods=["GET", "HEAD"])
     def mp3(conversion_id: str) -> Response:
         request = app.current_request
-        return _send(mp3_parcel(rules.find_mp3(conversion_id, caller(request), deps())), request, deps())
+        return _send(mp3_parcel(rules.find_mp3(conversion_id, caller(request), deps())), app, deps())
 
     @app.route("/v1/conversions/{conversion_id}/link", methods=["POST"])
     def link(conversion_id: str) -> Response:
@@ -135,13 +136,13 @@ def create_app(deps: Callable[[], Deps]) -> HttpFunction:
         # Nobody else on the way knows whose the link is.
         with log_keys(app.logger, conversion_id=stored.conversion_id):
             app.logger.info("fetched by link")
-            return _send(mp3_parcel(stored), app.current_request, deps())
+            return _send(mp3_parcel(stored), app, deps())
 
     @app.route("/v1/conversions/zip", methods=["GET", "HEAD"])
     def zip_file() -> Response:
         request = app.current_request
         person, ids = caller(request), read_ids_request(request.query_params or {})
-        return _send(rules.find_zip(ids, person, deps()), request, deps())
+        return _send(rules.find_zip(ids, person, deps()), app, deps())
 
     @app.route("/v1/conversions/zip/link", methods=["POST"])
     def zip_link() -> Response:
@@ -155,7 +156,7 @@ def create_app(deps: Callable[[], Deps]) -> HttpFunction:
     def linked_zip(token: str) -> Response:
         parcel = rules.find_linked_zip(token, deps())
         app.logger.info("fetched by link", extra={"mp3s": len(parcel.mp3s), "bytes": parcel.length})
-        return _send(parcel, app.current_request, deps())
+        return _send(parcel, app, deps())
 
     app.answer_preflights()
     return app
@@ -175,7 +176,12 @@ def _watched(conversions: Sequence[Conversion], request: Request) -> Response:
     return Response(body, headers={"Content-Type": "application/json", **headers}, status_code=int(HTTPStatus.OK))
 
 
-def _send(parcel: Parcel, request: Request, deps: Deps) -> Response:
+def _send(parcel: Parcel, app: HttpFunction, deps: Deps) -> Response:
+    request = app.current_request
+
+    def remaining_s() -> float:
+        return float(app.lambda_context.get_remaining_time_in_millis()) / 1000
+
     file = Representation(parcel.etag, parcel.last_modified, parcel.length)
     selection = select(request.method, _request_headers(request), file)
     headers: Headers = {
@@ -189,9 +195,9 @@ def _send(parcel: Parcel, request: Request, deps: Deps) -> Response:
     headers |= _about_the_body(parcel, selection)
     body = b""
     if request.method == "GET" and selection.end - selection.start <= MAX_INLINE_BYTES:
-        body = rules.read(parcel, selection.start, selection.end, deps)
+        body = read(parcel, selection.start, selection.end, deps)
     elif request.method == "GET" and deps.copies is not None:
-        return _redirect(rules.lend(parcel, deps.copies, deps))
+        return _redirect(lend(parcel, deps.copies, remaining_s, deps))
     elif request.method == "GET":
         headers[STORED_FILE], body = _instead_of_the_body(parcel, selection)
     return Response(body, headers=headers, status_code=int(selection.status))

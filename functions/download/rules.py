@@ -1,30 +1,20 @@
 """The rules of download. What belongs to somebody else is answered exactly like what does not exist."""
 
-import contextlib
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
-from aws_lambda_powertools import Logger
-
-from functions.download.copies import Copies
-from functions.download.library import Entry, Library, NotFailedState, Position
+from functions.download.deps import Deps
+from functions.download.library import Entry, NotFailedState, Position
 from functions.download.pages import ID, PageRequest, make_cursor
 from functions.download.parcels import Parcel, StoredMp3, mp3_copy_name, zip_parcel
-from functions.shared.clock import Clock
-from functions.shared.conversions import Conversion, ConversionMissing, Mp3, Owner, State
-from functions.shared.events import Event, EventName, Events, Outbox, publish_owed
-from functions.shared.files import FileDamaged, FileMissing, Files
-from functions.shared.links import Link, Links
-from functions.shared.problems import FieldError, InvalidInput, NotFound, Problem, Unavailable
+from functions.download.sending import ZipTooLarge, delete_copy, storage_errors
+from functions.shared.conversions import Conversion, ConversionMissing, Owner, State
+from functions.shared.events import Event, EventName, publish_owed
+from functions.shared.links import Link
+from functions.shared.problems import NotFound, Problem
 
-# Long enough to listen, to seek and to go on with a download: browsers keep to the URL that they were sent to.
-COPY_URL_TTL = timedelta(hours=1)
-# An older copy might go, at the end of its day, while it is fetched.
-COPY_GOOD_FOR = timedelta(hours=20)
-# The largest ZIP of which a copy can be made in the 29 s that a function has. That of one MP3 takes as long as the MP3.
+# A copy of a larger ZIP is not even begun: it would take longer than the 29 s that a function has.
 MAX_COPIED_ZIP_BYTES = 1024**3
 
 
@@ -66,31 +56,6 @@ class NotFailed(Problem):
         super().__init__(f"The conversion is {state}, so there is nothing to try again.")
 
 
-class StorageCorrupt(Problem):
-    """Raised when the stored MP3 is not what was stored. Nothing of it is sent."""
-
-    code = "storage-corrupt"
-
-    def __init__(self) -> None:
-        super().__init__("The MP3 was damaged in storage. Upload the video again.")
-
-
-@dataclass(frozen=True)
-class Deps:
-    """What download needs. Without `copies`, whoever calls the function sends large MP3s in its place."""
-
-    library: Library
-    videos: Files
-    mp3s: Files
-    copies: Copies | None
-    events: Events
-    outbox: Outbox
-    links: Links
-    clock: Clock
-    new_id: Callable[[], str]
-    logger: Logger
-
-
 class Page(NamedTuple):
     """Some conversions, newest first, and the cursor to those after them if there are any."""
 
@@ -126,7 +91,7 @@ def delete_conversion(conversion_id: str, person: Owner, deps: Deps) -> None:
         raise NotFound from error
     deps.logger.info("deleted", extra={"conversion_id": conversion_id})
     if deps.copies is not None and mp3_file_id is not None:
-        _delete_copy(mp3_copy_name(mp3_file_id), deps.copies, deps)
+        delete_copy(mp3_copy_name(mp3_file_id), deps.copies, deps)
     deps.videos.delete(conversion_id)
     # Also what a worker left that was stopped before its commit.
     for file_id in deps.mp3s.ids(f"{conversion_id}-"):
@@ -190,66 +155,13 @@ def make_zip_link(conversion_ids: Sequence[str], ttl: timedelta, person: Owner, 
     return deps.links.make_zip(conversion_ids, _while_kept(ttl, entries, deps))
 
 
-def read(parcel: Parcel, start: int, end: int, deps: Deps) -> bytes:
-    """Return the bytes of a parcel from `start` up to, not including, `end`.
-
-    Raises:
-        StorageCorrupt: they are not those that were stored.
-        NotFound: a conversion was deleted meanwhile.
-    """
-    return b"".join(_read(parcel, start, end, deps))
-
-
-def lend(parcel: Parcel, copies: Copies, deps: Deps) -> str:
-    """Return a URL at which anybody can fetch a whole parcel, or ranges of it, for COPY_URL_TTL. Raises as `read`."""
-    made_at = copies.made_at(parcel.copy_name)
-    if made_at is None or deps.clock() - made_at > COPY_GOOD_FOR:
-        copies.make(parcel.copy_name, parcel.content_type, _proved(parcel, deps))
-        deps.logger.info("copied", extra={"bytes": parcel.length, **_about(parcel.mp3s)})
-        try:
-            _all_exist(parcel.mp3s, deps)
-        except NotFound:
-            # Whoever deleted it meanwhile may have found no copy.
-            _delete_copy(parcel.copy_name, copies, deps)
-            raise
-    return copies.url(parcel.copy_name, parcel.filename, COPY_URL_TTL)
-
-
-def _read(parcel: Parcel, start: int, end: int, deps: Deps) -> Iterator[bytes]:
-    for piece in parcel.cut(start, end):
-        if isinstance(piece, bytes):
-            yield piece
-            continue
-        with _storage_errors([piece.stored], deps):
-            yield from deps.mp3s.read(piece.stored.file_id, piece.start, piece.end)
-
-
-def _proved(parcel: Parcel, deps: Deps) -> Iterator[bytes]:
-    """Yield all bytes of a parcel. Each MP3 is compared with the one that was made."""
-    for piece in parcel.pieces:
-        if isinstance(piece, bytes):
-            yield piece
-            continue
-        with _storage_errors([piece.stored], deps):
-            yield from _compared(deps.mp3s.read(piece.stored.file_id), piece.stored.mp3)
-
-
-def _compared(parts: Iterable[bytes], mp3: Mp3) -> Iterator[bytes]:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
-        yield part
-    if digest.hexdigest() != mp3.sha256:
-        raise FileDamaged("The MP3 is not the one that was made.")
-
-
 def _zip_of(conversion_ids: Sequence[str], entries: Sequence[Entry], deps: Deps) -> Parcel:
     """Return the ZIP of conversions, in the order of their ids.
 
     Raises:
         SomeNotFound: `entries` lack one of them.
         SomeNotReady: one is not completed.
-        InvalidInput: the ZIP would be too large to be copied.
+        ZipTooLarge: there would be no time to copy it.
         StorageCorrupt: an MP3 is not the one that was stored.
     """
     by_id = {entry.conversion.id: entry for entry in entries}
@@ -261,43 +173,14 @@ def _zip_of(conversion_ids: Sequence[str], entries: Sequence[Entry], deps: Deps)
     mp3s = [_mp3_of(entry) for entry in ordered]
     size = sum(stored.mp3.bytes for stored in mp3s)
     if deps.copies is not None and size > MAX_COPIED_ZIP_BYTES:
-        what = f"Their MP3s have {size} bytes together; a ZIP made here holds at most {MAX_COPIED_ZIP_BYTES}."
-        raise InvalidInput(FieldError("ids", f"{what} Choose fewer conversions."))
-    with _storage_errors(mp3s, deps):
+        raise ZipTooLarge(f"Their MP3s have {size} bytes together, and a ZIP holds {MAX_COPIED_ZIP_BYTES} at most.")
+    with storage_errors(mp3s, deps):
         return zip_parcel(mp3s, deps.mp3s.crc32s([stored.file_id for stored in mp3s]))
 
 
 def _while_kept(ttl: timedelta, entries: Sequence[Entry], deps: Deps) -> timedelta:
     ends = [entry.conversion.expires_at for entry in entries if entry.conversion.expires_at]
     return min([ttl, *(end - deps.clock() for end in ends)])
-
-
-def _delete_copy(name: str, copies: Copies, deps: Deps) -> None:
-    try:
-        copies.delete(name)
-    except Unavailable:
-        # Nobody has the URL of it for longer than COPY_URL_TTL, and it goes by itself.
-        deps.logger.warning("copy not deleted", exc_info=True, extra={"copy": name})
-
-
-@contextlib.contextmanager
-def _storage_errors(mp3s: Sequence[StoredMp3], deps: Deps) -> Iterator[None]:
-    try:
-        yield
-    except (FileMissing, FileDamaged) as error:
-        _all_exist(mp3s, deps)
-        deps.logger.exception("stored MP3 is damaged", extra=_about(mp3s))
-        raise StorageCorrupt from error
-
-
-def _about(mp3s: Sequence[StoredMp3]) -> dict[str, str]:
-    return {"conversion_id": ", ".join(stored.conversion_id for stored in mp3s)}
-
-
-def _all_exist(mp3s: Sequence[StoredMp3], deps: Deps) -> None:
-    """Raise NotFound if a conversion was deleted."""
-    for stored in mp3s:
-        _entry(stored.conversion_id, deps)
 
 
 def _entry_of(conversion_id: str, person: Owner, deps: Deps) -> Entry:

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace as with_fields
 
 from functions.download.app import MAX_INLINE_BYTES
-from functions.download.rules import COPY_GOOD_FOR, COPY_URL_TTL
+from functions.download.sending import COPY_GOOD_FOR, COPY_URL_TTL
 from functions.shared.conversions import Mp3
 from functions.shared.problems import Unavailable
 from tests.conversions import NOW

@@ -17,6 +17,7 @@ from infra.gateway.answers import read_answer
 from tests.conversions import NOW, OWNER
 from tests.events import body_of, header, json_of
 from tests.fakes.download import FakeCopies
+from tests.tus_function import Context
 from tests.unit.test_download import AUDIO, STRANGER, Shelf
 
 ZIP = "/v1/conversions/zip"
@@ -305,6 +306,19 @@ def test_a_zip_that_cannot_be_copied_in_time_is_refused_with_advice(shelf, copie
         assert [error["field"] for error in json_of(answer)["errors"]] == ["ids"]
         assert "Choose fewer conversions." in json_of(answer)["errors"][0]["message"]
     assert fetch(shelf, "c1")["statusCode"] == 307
+
+
+def test_a_zip_that_takes_too_long_to_copy_is_refused_with_advice(shelf, copies):
+    """How long a copy takes is only seen while it is made. What was made of it by then is taken back."""
+    shelf.context = Context(29_000, 10_000, 3_000)
+
+    answer = fetch(shelf, "c1", "c2")
+
+    assert answer["statusCode"] == 422
+    assert json_of(answer)["errors"] == [
+        {"field": "ids", "message": "A ZIP of them cannot be made in time. Choose fewer conversions."}
+    ]
+    assert copies.contents == {}
 
 
 def test_a_zip_with_a_damaged_mp3_is_never_copied(shelf, copies):
