@@ -21,5 +21,5 @@ export default defineConfig({
   },
   // Without it Vitest would load Svelte's server build.
   resolve: process.env["VITEST"] ? { conditions: ["browser"] } : {},
-  test: { include: ["src/**/*.test.ts"] },
+  test: { include: ["{src,plugins}/**/*.test.ts"] },
 });

@@ -7,7 +7,7 @@ import type { Plugin, ResolvedConfig } from "vite";
 // What saves less is not worth the second file.
 const WORTH = 0.9;
 
-/** Puts a `.br` and a `.gz` beside each file that becomes clearly smaller by it. The function page sends these. */
+/** Compresses the files of a build once it is written. */
 export function compress(): Plugin {
   let config: ResolvedConfig;
   return {
@@ -16,13 +16,15 @@ export function compress(): Plugin {
     configResolved(found) {
       config = found;
     },
-    async closeBundle() {
-      const folder = resolve(config.root, config.build.outDir);
-      const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-      const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
-      await Promise.all(files.map(compressFile));
-    },
+    closeBundle: () => compressFolder(resolve(config.root, config.build.outDir)),
   };
+}
+
+/** Puts a `.br` and a `.gz` beside each file that becomes clearly smaller by it. The function page sends these. */
+export async function compressFolder(folder: string): Promise<void> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  await Promise.all(files.map(compressFile));
 }
 
 async function compressFile(path: string): Promise<void> {
