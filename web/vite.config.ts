@@ -1,7 +1,7 @@
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { defineConfig } from "vitest/config";
 
-import { compress } from "./plugins/compress";
+import { compress } from "./plugins/compress.ts";
 
 export default defineConfig({
   // On AWS the page lies below /<stage>/, so every address in it is relative.

@@ -6,7 +6,7 @@ import { brotliDecompressSync, gunzipSync } from "node:zlib";
 
 import { afterEach, beforeEach, expect, test } from "vitest";
 
-import { compressFolder } from "./compress";
+import { compressFolder } from "./compress.ts";
 
 let folder: string;
 beforeEach(async () => {
