@@ -55,12 +55,14 @@ const EBML = 0x1a45dfa3;
 // Below this there is nothing to be gained.
 const LEAST_SAVED = 0.1;
 
-/** Look into a file. Returns null if it cannot be read here, such as an AVI or a text, and never rejects. */
+/** Look into a file. Returns null if no sound is found here, as in an AVI or a text, and never rejects. */
 export async function openSound(file: File): Promise<Sound | null> {
   // Reading a file as one stream fails now and then on WebKit and in Chromium on Windows.
   const input = new Input({ source: new BlobSource(file, { useStreamReader: false }), formats: FORMATS });
   try {
     const found = await input.getAudioTracks();
+    // There may be some that are not known here.
+    if (!found.length) return null;
     const tracks = await Promise.all(found.map(describe));
     const duration = (await input.getDurationFromMetadata().catch(() => null)) ?? null;
     const title = (await input.getMetadataTags().catch(() => null))?.title?.trim() || null;
@@ -90,7 +92,7 @@ async function extract(file: File, soundtracks: number): Promise<Extraction | nu
     const cut = await cutOf(file);
     const isWorthIt = cut.bytes === null || cut.bytes < (1 - LEAST_SAVED) * file.size;
     // Two readers that disagree are a doubt.
-    if (!isWorthIt || !soundtracks || cut.soundtracks !== soundtracks) return null;
+    if (!isWorthIt || cut.soundtracks !== soundtracks) return null;
     return {
       fileName: `${file.name.replace(/\.[^./\\]{1,5}$/, "")}.${cut.ending}`,
       mimeType: cut.mimeType,

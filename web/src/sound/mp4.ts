@@ -30,6 +30,7 @@ export async function cutMp4(file: Blob): Promise<Cut> {
   const kept = new Set([...movie.sound, ...movie.chapters].map((track) => track.id));
   const pictures = movie.pictures[0];
   expect(pictures !== undefined, "There are no pictures to leave out.");
+  expect(movie.sound.length > 0, "There is no sound.");
 
   const fragments: Fragment[] = [];
   for (const each of layout.fragments) fragments.push(await readFragment(file, each, movie, kept));

@@ -197,9 +197,8 @@ async function* cut(reader: Reader, size: number, program: Program): AsyncGenera
         expect(!list || isSame(list, program.original), "The streams change on the way.");
         if (packet.startsUnit) kept.push(stamp, packetOf(program.listPid, listCount++, Uint8Array.of(0), program.list));
       } else if (program.pictures.has(packet.pid)) {
-        const picture =
-          packet.startsUnit && packet.pid === program.firstPictures ? pictures.next(packet.payload) : null;
-        if (picture) kept.push(stamp, picture);
+        const isFirst = packet.startsUnit && packet.pid === program.firstPictures;
+        for (const picture of isFirst ? pictures.next(packet.payload) : []) kept.push(stamp, picture);
       } else if (packet.pid !== FILLING) {
         if (packet.startsUnit) heard.add(packet.pid);
         kept.push(whole);
@@ -207,8 +206,7 @@ async function* cut(reader: Reader, size: number, program: Program): AsyncGenera
     }
     if (kept.length) yield concat(kept);
   }
-  const last = pictures.last();
-  if (last) yield concat([new Uint8Array(size - PACKET), last]);
+  for (const picture of pictures.last()) yield concat([new Uint8Array(size - PACKET), picture]);
   expect(
     [...program.sound].every((pid) => heard.has(pid)),
     "A soundtrack is empty.",
@@ -223,20 +221,26 @@ class Pictures {
 
   constructor(readonly pid: number) {}
 
-  /** Return a packet with a tiny picture, if it is time for one. `unit` begins a packet of a picture. */
-  next(unit: Uint8Array): Uint8Array | null {
+  /** Return packets with tiny pictures, if it is time for them. `unit` begins a packet of a picture. */
+  next(unit: Uint8Array): Uint8Array[] {
     const time = timeOf(unit);
-    if (time === null) return null;
-    const since = this.#told === null ? CLOCK : (time - this.#told + WRAP) % WRAP;
-    // Pictures are not sent in the order in which they are shown.
-    const isBefore = since > WRAP / 2 && WRAP - since < 2 * CLOCK;
-    if (isBefore) return null;
+    if (time === null) return [];
+    const before = this.#latest ?? time;
+    const step = (time - before + WRAP) % WRAP;
+    if (step > WRAP / 2) {
+      // Pictures are not sent in the order in which they are shown.
+      expect(WRAP - step < 2 * CLOCK, "The time jumps back.");
+      return [];
+    }
+    // Where they pause, it is told from when to when.
+    const last = step >= CLOCK ? this.last() : [];
     this.#latest = time;
-    return since >= CLOCK ? this.#make(time) : null;
+    const isDue = this.#told === null || (time - this.#told + WRAP) % WRAP >= CLOCK;
+    return isDue ? [...last, this.#make(time)] : last;
   }
 
-  last(): Uint8Array | null {
-    return this.#latest === null || this.#latest === this.#told ? null : this.#make(this.#latest);
+  last(): Uint8Array[] {
+    return this.#latest === null || this.#latest === this.#told ? [] : [this.#make(this.#latest)];
   }
 
   #make(time: number): Uint8Array {
