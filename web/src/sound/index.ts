@@ -1,16 +1,11 @@
 /** Takes the sound out of a video, so that only the sound is sent. Loaded when the first file is dropped. */
 import {
-  ADTS,
   BlobSource,
-  FLAC,
   Input,
   MATROSKA,
-  MP3,
   MP4,
   MPEG_TS,
-  OGG,
   QTFF,
-  WAVE,
   WEBM,
   type InputAudioTrack,
 } from "mediabunny";
@@ -50,7 +45,7 @@ export interface Extraction {
   stream(signal: AbortSignal): ReadableStream<Uint8Array>;
 }
 
-const FORMATS = [MP4, QTFF, MATROSKA, WEBM, MPEG_TS, MP3, OGG, WAVE, FLAC, ADTS];
+const FORMATS = [MP4, QTFF, MATROSKA, WEBM, MPEG_TS];
 const EBML = 0x1a45dfa3;
 // Below this there is nothing to be gained.
 const LEAST_SAVED = 0.1;
