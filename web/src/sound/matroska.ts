@@ -190,9 +190,10 @@ function kept(id: number, head: Head): Uint8Array | undefined {
   return found?.bytes;
 }
 
-function isPicture(attached: Element): boolean {
-  const type = elementsIn(attached.body).find(({ id }) => id === FILE_TYPE);
-  return attached.id === ATTACHED_FILE && new TextDecoder().decode(type?.body).startsWith("image/");
+function isPicture({ id, body }: Element): boolean {
+  if (id !== ATTACHED_FILE) return false;
+  const type = elementsIn(body).find((child) => child.id === FILE_TYPE);
+  return new TextDecoder().decode(type?.body).startsWith("image/");
 }
 
 function pictureTrack(track: Element): Uint8Array {
