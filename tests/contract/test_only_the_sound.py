@@ -74,7 +74,7 @@ def test_what_people_have_is_sent_whole_or_sounds_the_same(
     """Gaps, jumps, late starts, many tracks, damage: the sound alone ends as the whole file does, or is not sent."""
     whole, sound = recipe.made_in(tmp_path), tmp_path / f"sound-{recipe.name}"
 
-    if extractor.extract(whole, sound).get("extracted"):
+    if extractor.extract(whole, sound)["extracted"]:
         assert _packets(sound) == _packets(whole)
         of_sound, of_whole = _outcomes(sound, whole)
         assert of_sound == of_whole
@@ -158,11 +158,11 @@ def test_a_file_in_doubt_is_sent_whole(tmp_path: Path, extractor: Extractor, nam
     """The service then sees all of it, and can say what is wrong with it."""
     write(tmp_path / name)
 
-    assert not extractor.extract(tmp_path / name, tmp_path / "sound").get("extracted")
+    assert not extractor.extract(tmp_path / name, tmp_path / "sound")["extracted"]
 
 
 def test_an_encrypted_video_is_sent_whole(tmp_path: Path, extractor: Extractor, media: Media) -> None:
-    assert not extractor.extract(media.video("encrypted"), tmp_path / "sound").get("extracted")
+    assert not extractor.extract(media.video("encrypted"), tmp_path / "sound")["extracted"]
 
 
 class _Packet(NamedTuple):

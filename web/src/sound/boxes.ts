@@ -1,5 +1,5 @@
 /** The boxes of an MP4 or MOV: ISO/IEC 14496-12, section 4.2. */
-import { bigEndian, concat, read, view } from "./bytes";
+import { bigEndian, concat, Reader, view } from "./bytes";
 import { expect } from "./cut";
 
 /** A box in memory. `body` is what follows its header. */
@@ -21,14 +21,17 @@ const LARGEST_HEADER = 16;
 
 /** Yield the boxes of a file, which must fill it to its last byte. */
 export async function* fileBoxes(file: Blob): AsyncGenerator<FileBox> {
-  for (let start = 0; start < file.size;) {
-    const header = view(await read(file, start, Math.min(start + LARGEST_HEADER, file.size)));
+  // Between the boxes lie the media, so little is read at once.
+  const reader = new Reader(file, 0, 4096);
+  while (reader.position < file.size) {
+    const start = reader.position;
+    const header = view(await reader.peek(LARGEST_HEADER));
     expect(header.byteLength >= 8, "The file ends within the header of a box.");
     const { size, length } = sizeOf(header, file.size - start);
     const end = start + size;
     expect(size >= length && end <= file.size, "The file ends before a box does.");
     yield { type: text(header, 4), start, body: start + length, end };
-    start = end;
+    reader.position = end;
   }
 }
 

@@ -7,7 +7,7 @@ export interface Range {
 }
 
 // Larger slices are no faster, and a few of them are in memory at once.
-const SLICE_BYTES = 1024 * 1024;
+export const SLICE_BYTES = 1024 * 1024;
 
 /** Read part of a file, which must be there. WebKit and Chromium on Windows cannot be trusted with `Blob.stream()`. */
 export async function read(file: Blob, start: number, end: number): Promise<Uint8Array> {
@@ -30,13 +30,14 @@ export class Reader {
   constructor(
     readonly file: Blob,
     public position = 0,
+    readonly sliceBytes = SLICE_BYTES,
   ) {}
 
   /** Return the next bytes, or fewer at the end of the file, and stay before them. */
   async peek(count: number): Promise<Uint8Array> {
     const offset = this.position - this.#start;
     if (offset < 0 || offset + count > this.#slice.length) {
-      const end = Math.min(this.position + Math.max(count, SLICE_BYTES), this.file.size);
+      const end = Math.min(this.position + Math.max(count, this.sliceBytes), this.file.size);
       this.#slice = await read(this.file, this.position, end);
       this.#start = this.position;
     }

@@ -2,6 +2,8 @@
 import {
   BlobSource,
   Input,
+  Logging,
+  LogLevel,
   MATROSKA,
   MP4,
   MPEG_TS,
@@ -27,7 +29,7 @@ export interface Track {
 }
 
 export interface Sound {
-  /** In seconds; null if unknown. */
+  /** Of the sound, in seconds; null if unknown. */
   readonly duration: number | null;
   readonly title: string | null;
   readonly tracks: readonly Track[];
@@ -46,6 +48,8 @@ export interface Extraction {
 }
 
 const FORMATS = [MP4, QTFF, MATROSKA, WEBM, MPEG_TS];
+// What it does not know is no one's concern: such a file is sent whole.
+Logging.level = LogLevel.Silent;
 const EBML = 0x1a45dfa3;
 // Below this there is nothing to be gained.
 const LEAST_SAVED = 0.1;
@@ -59,7 +63,7 @@ export async function openSound(file: File): Promise<Sound | null> {
     // There may be some that are not known here.
     if (!found.length) return null;
     const tracks = await Promise.all(found.map(describe));
-    const duration = (await input.getDurationFromMetadata().catch(() => null)) ?? null;
+    const duration = (await input.getDurationFromMetadata(found).catch(() => null)) ?? null;
     const title = (await input.getMetadataTags().catch(() => null))?.title?.trim() || null;
     return { duration, title, tracks, extraction: () => extract(file, tracks.length) };
   } catch {

@@ -1,5 +1,5 @@
 /** MP4 and MOV without their pictures: ISO/IEC 14496-12, and Apple's QuickTime File Format. */
-import { bigEndian, concat, read, slices, view, type Range } from "./bytes";
+import { SLICE_BYTES, bigEndian, concat, read, slices, view, type Range } from "./bytes";
 import { box, boxesIn, fileBoxes, rebuilt, type Box, type FileBox } from "./boxes";
 import { expect, type Cut } from "./cut";
 import { readFragment, type Fragment } from "./fragments";
@@ -9,6 +9,8 @@ import { VP8 } from "./picture";
 
 const LARGEST_INDEX = 128 * 1024 * 1024;
 const MDAT_HEADER = 16;
+// To read so much in vain takes no longer than to begin another read.
+const LARGEST_GAP = 128 * 1024;
 
 /** The boxes of a file that matter, in the order of the file. */
 interface Layout {
@@ -40,7 +42,7 @@ export async function cutMp4(file: Blob): Promise<Cut> {
   }
 
   const chunks = inFileOrder([...movie.sound, ...movie.chapters], file.size);
-  const shown = fragments.reduce((span, fragment) => fragment.extend(span), pictures.shown);
+  const shown = fragments.reduce((span, fragment) => fragment.extend(span), shownSpan(movie));
   const head = concat(await Promise.all(layout.kept.map(({ start, end }) => read(file, start, end))));
   const build = (media: number) => withoutPictures(movie, kept, pictures, shown, media, chunks);
   const media = head.length + build(0).length + MDAT_HEADER;
@@ -60,13 +62,19 @@ export async function cutMp4(file: Blob): Promise<Cut> {
     bytes,
     async *parts() {
       yield start;
-      for (const range of joined(chunks.ranges())) yield* slices(file, range);
+      yield* copied(file, chunks.ranges());
       for (const { head, ranges } of moved) {
         yield head;
-        for (const range of joined(ranges)) yield* slices(file, range);
+        yield* copied(file, ranges);
       }
     },
   };
+}
+
+/** Return when there are pictures, by the index alone. */
+function shownSpan({ pictures }: Movie): Span {
+  const start = Math.min(...pictures.map(({ shown }) => shown.start));
+  return { start, end: Math.max(...pictures.map(({ shown }) => shown.end)) };
 }
 
 async function layoutOf(file: Blob): Promise<Layout> {
@@ -150,18 +158,33 @@ function moved(track: Box, media: number, offsets: Float64Array): Uint8Array {
   return rebuilt("trak", boxesIn(track.body), change);
 }
 
-/** Join ranges that touch, so that they are read at once. */
-function* joined(ranges: Iterable<Range>): Generator<Range> {
-  let last: Range | undefined;
-  for (const range of ranges) {
-    if (last?.end === range.start) {
-      last = { start: last.start, end: range.end };
+/** Yield what lies in some ranges of a file, in as few reads as is sensible. */
+async function* copied(file: Blob, ranges: Iterable<Range>): AsyncGenerator<Uint8Array> {
+  for (const group of neighbours(ranges)) {
+    const whole = { start: group[0]?.start ?? 0, end: group.at(-1)?.end ?? 0 };
+    if (group.length === 1) {
+      yield* slices(file, whole);
     } else {
-      if (last) yield last;
-      last = range;
+      const bytes = await read(file, whole.start, whole.end);
+      yield concat(group.map(({ start, end }) => bytes.subarray(start - whole.start, end - whole.start)));
     }
   }
-  if (last) yield last;
+}
+
+/** Group ranges that are read at once, with what little lies between them. */
+function* neighbours(ranges: Iterable<Range>): Generator<Range[]> {
+  let group: Range[] = [];
+  for (const range of ranges) {
+    const first = group[0] ?? range;
+    const last = group.at(-1) ?? range;
+    const isNear = range.start >= last.end && range.start - last.end <= LARGEST_GAP;
+    if (group.length && !(isNear && range.end - first.start <= SLICE_BYTES)) {
+      yield group;
+      group = [];
+    }
+    group.push(range);
+  }
+  if (group.length) yield group;
 }
 
 function largeHeader(length: number): Uint8Array {

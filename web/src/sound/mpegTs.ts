@@ -9,6 +9,7 @@ const STAMP = 4;
 const SYNC = 0x47;
 const PROGRAMS = 0;
 const FILLING = 0x1fff;
+const SCRAMBLED = 0xc0;
 
 // Where the list of streams must be found, and how many packets are cut at once.
 const HEAD_PACKETS = 20_000;
@@ -83,6 +84,7 @@ interface Packet {
 function parse(bytes: Uint8Array): Packet {
   const [sync = 0, high = 0, low = 0, control = 0, length = 0] = bytes;
   expect(sync === SYNC, "A packet does not begin where it should.");
+  expect(!(control & SCRAMBLED), "The stream is encrypted.");
   const hasField = (control & 0x20) !== 0;
   const start = hasField ? 5 + length : 4;
   return {
