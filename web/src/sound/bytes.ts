@@ -6,8 +6,8 @@ export interface Range {
   readonly end: number;
 }
 
-// Larger slices are no faster, and a few of them are in memory at once.
-export const SLICE_BYTES = 1024 * 1024;
+// Larger slices are no faster, and of those that were read some stay in memory for a while.
+export const SLICE_BYTES = 256 * 1024;
 
 /** Read part of a file, which must be there. WebKit and Chromium on Windows cannot be trusted with `Blob.stream()`. */
 export async function read(file: Blob, start: number, end: number): Promise<Uint8Array> {

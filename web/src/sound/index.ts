@@ -12,7 +12,7 @@ import {
   type InputAudioTrack,
 } from "mediabunny";
 import type { Cut } from "./cut";
-import { cutMatroska } from "./matroska";
+import { cutMatroska, titleOfMatroska } from "./matroska";
 import { cutMp4 } from "./mp4";
 import { cutMpegTs, isMpegTs } from "./mpegTs";
 
@@ -64,8 +64,9 @@ export async function openSound(file: File): Promise<Sound | null> {
     if (!found.length) return null;
     const tracks = await Promise.all(found.map(describe));
     const duration = (await input.getDurationFromMetadata(found).catch(() => null)) ?? null;
-    const title = (await input.getMetadataTags().catch(() => null))?.title?.trim() || null;
-    return { duration, title, tracks, extraction: () => extract(file, tracks.length) };
+    const tags = await input.getMetadataTags().catch(() => null);
+    const title = tags?.title ?? (await titleOfMatroska(file).catch(() => null));
+    return { duration, title: title?.trim() || null, tracks, extraction: () => extract(file, tracks.length) };
   } catch {
     return null;
   } finally {

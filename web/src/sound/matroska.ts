@@ -27,6 +27,8 @@ const ATTACHMENTS = 0x1941a469;
 const TAGS = 0x1254c367;
 const CLUSTER = 0x1f43b675;
 
+const TITLE = 0x7ba9;
+
 const TRACK_ENTRY = 0xae;
 const TRACK_NUMBER = 0xd7;
 const TRACK_UID = 0x73c5;
@@ -93,6 +95,13 @@ export async function cutMatroska(file: Blob): Promise<Cut> {
       yield* clusters(new Reader(file, head.clusters), head);
     },
   };
+}
+
+/** Return the title of a Matroska file, which is not one of its tags, or null. */
+export async function titleOfMatroska(file: Blob): Promise<string | null> {
+  const info = (await readHead(file)).elements.get(INFO);
+  const title = elementsIn(info?.body ?? new Uint8Array()).find(({ id }) => id === TITLE);
+  return title ? new TextDecoder().decode(title.body) : null;
 }
 
 async function readHead(file: Blob): Promise<Head> {
