@@ -67,7 +67,9 @@ def make_mkv(path: Path, size: int) -> None:
     with path.open("wb") as file:
         file.write(start[:segment] + _UNKNOWN + start[segment + 8 :])
         for second in range(_SECONDS):
-            blocks = [_element(b"\xa3", b"\x82" + struct.pack(">hB", 21 * at, 0x80) + _SOUND) for at in range(_PACKETS_PER_S)]
+            blocks = [
+                _element(b"\xa3", b"\x82" + struct.pack(">hB", 21 * at, 0x80) + _SOUND) for at in range(_PACKETS_PER_S)
+            ]
             sound = b"".join(blocks)
             picture = b"\xa3" + _length(hole) + b"\x81\0\0\x80"
             time_stamp = _element(b"\xe7", struct.pack(">I", 1000 * second))
@@ -84,7 +86,7 @@ def make_mp4(path: Path, size: int) -> None:
     data = dense.read_bytes()
     found = {kind: (start, end) for kind, start, end in boxes(data)}
     index, media = data[slice(*found["moov"])], found["mdat"]
-    offsets = sorted({offset for offset in _chunk_offsets(index)})
+    offsets = sorted(set(_chunk_offsets(index)))
     hole = (size - len(data)) // len(offsets)
     moved = {offset: offset + 8 + hole * number for number, offset in enumerate(offsets)}
     with path.open("wb") as file:
@@ -129,8 +131,8 @@ def _chunk_offsets(index: bytes) -> Iterator[int]:
 def _with_long_offsets(content: bytes, moved: dict[int, int]) -> bytes:
     """Return boxes with 64 bits for each offset."""
     written = b""
-    for kind, start, end in boxes(content):
-        body = content[start + 8 : end]
+    for found, start, end in boxes(content):
+        kind, body = found, content[start + 8 : end]
         if kind in {"moov", "trak", "mdia", "minf", "stbl"}:
             body = _with_long_offsets(body, moved)
         elif kind == "stco":
