@@ -1,5 +1,5 @@
 /** Matroska and WebM without their pictures: https://www.rfc-editor.org/rfc/rfc9559. */
-import { bigEndian, concat, Reader } from "./bytes";
+import { bigEndian, concat, Reader, view } from "./bytes";
 import { expect, type Cut } from "./cut";
 import {
   element,
@@ -60,6 +60,7 @@ const SOUND = 2;
 const KEPT = [INFO, TRACKS, CHAPTERS, ATTACHMENTS, TAGS];
 const LARGEST_HEAD = 64 * 1024 * 1024;
 const LARGEST_CLUSTER = 4 * 1024 * 1024;
+const LONGEST_BLOCK_HEAD = 10;
 const KEY_FRAME = 0x80;
 
 interface Head {
@@ -218,102 +219,87 @@ function pictureTrack(track: Element): Uint8Array {
 }
 
 async function* clusters(reader: Reader, head: Head): AsyncGenerator<Uint8Array> {
-  const pictureNumber = numberIn(head.first, TRACK_NUMBER);
+  const cluster = new Cluster(numberIn(head.first, TRACK_NUMBER));
   const heard = new Set<number>();
-  let isFirstPicture = true;
-  let timestamp: Uint8Array | null = null;
-  let blocks: Uint8Array[] = [];
-  let bytes = 0;
-  let shown: number[] = [];
-
-  const flush = (): Uint8Array[] => {
-    const [firstShown] = shown;
-    const before = isFirstPicture && firstShown !== undefined ? [pictureBlock(pictureNumber, firstShown)] : [];
-    const lastShown = Math.max(...shown);
-    const after =
-      shown.length && !(before.length && lastShown === firstShown) ? [pictureBlock(pictureNumber, lastShown)] : [];
-    if (shown.length) isFirstPicture = false;
-    const all = [...before, ...blocks, ...after];
-    const cluster = timestamp && all.length ? [element(CLUSTER, timestamp, ...all)] : [];
-    blocks = [];
-    bytes = 0;
-    shown = [];
-    return cluster;
-  };
-  const add = (block: Uint8Array, whole: Uint8Array): void => {
-    const { value, width } = variable(block);
-    if (value !== null && head.sound.has(value)) {
-      expect(timestamp !== null, "A block has no time.");
-      heard.add(value);
-      blocks.push(whole);
-      bytes += whole.length;
-    } else if (value !== null && head.pictures.has(value)) {
-      shown.push(new DataView(block.buffer, block.byteOffset + width).getInt16(0));
-    }
-  };
-
-  for (;;) {
-    const next = await takeHead(reader);
-    if (!next) break;
-    // A cluster of unknown size ends where the next begins, and its elements are told by their names alone.
-    if (next.id === CLUSTER) {
-      yield* flush();
-      timestamp = null;
+  for (let next = await takeHead(reader); next; next = await takeHead(reader)) {
+    const { id, size, bytes } = next;
+    // A cluster of unknown size ends where the next begins, so all elements are taken as if they were side by side.
+    if (id === CLUSTER) {
+      yield* cluster.finish();
+      cluster.timestamp = null;
       continue;
     }
-    expect(next.size !== null && reader.position + next.size <= head.end, "The file ends before an element does.");
-    if (next.id === TIMESTAMP) {
-      timestamp = concat([next.bytes, await reader.take(next.size)]);
-    } else if (next.id === SIMPLE_BLOCK) {
-      const { value } = variable(await reader.peek(8));
-      if (value !== null && head.sound.has(value)) {
-        const block = await reader.take(next.size);
-        add(block, concat([next.bytes, block]));
-      } else {
-        add((await reader.peek(Math.min(next.size, 12))).slice(), next.bytes);
-        reader.position += next.size;
+    expect(size !== null && reader.position + size <= head.end, "The file ends before an element does.");
+    expect(![ENCRYPTED_BLOCK, SEGMENT, EBML].includes(id), "The file is joined or encrypted.");
+    const behind = reader.position + size;
+    if (id === TIMESTAMP) {
+      cluster.timestamp = concat([bytes, await reader.take(size)]);
+    } else if (id === SIMPLE_BLOCK || id === BLOCK_GROUP) {
+      const block = await peekBlock(reader, id);
+      if (head.sound.has(block.track)) {
+        cluster.add(concat([bytes, await reader.take(size)]));
+        heard.add(block.track);
+      } else if (head.pictures.has(block.track)) {
+        cluster.shown.push(block.time);
       }
-    } else if (next.id === BLOCK_GROUP) {
-      await addGroup(reader, next, head, add);
-    } else {
-      expect(
-        next.id !== ENCRYPTED_BLOCK && next.id !== SEGMENT && next.id !== EBML,
-        "The file is joined or encrypted.",
-      );
-      reader.position += next.size;
     }
-    if (bytes >= LARGEST_CLUSTER) yield* flush();
+    reader.position = behind;
+    if (cluster.isLarge) yield* cluster.finish();
   }
-  yield* flush();
+  yield* cluster.finish();
   expect(heard.size === head.sound.size, "A soundtrack is empty.");
 }
 
-async function addGroup(
-  reader: Reader,
-  { size, bytes }: ElementHead,
-  head: Head,
-  add: (block: Uint8Array, whole: Uint8Array) => void,
-): Promise<void> {
-  const end = reader.position + (size ?? 0);
+/** Return the track of the block that comes next, and its time in the cluster. A group holds a block among others. */
+async function peekBlock(reader: Reader, id: number): Promise<{ track: number; time: number }> {
   const start = reader.position;
-  while (reader.position < end) {
-    const child = await takeHead(reader);
-    expect(child !== null && child.size !== null, "A block has no size.");
-    if (child.id !== BLOCK) {
-      reader.position += child.size;
-      continue;
-    }
-    const block = (await reader.peek(12)).slice();
-    const { value } = variable(block);
-    if (value !== null && head.sound.has(value)) {
-      reader.position = start;
-      add(block, concat([bytes, await reader.take(end - start)]));
-    } else {
-      add(block, bytes);
-    }
-    break;
+  for (let inner = id === BLOCK_GROUP ? await takeHead(reader) : null; inner; inner = await takeHead(reader)) {
+    if (inner.id === BLOCK) break;
+    expect(inner.size !== null, "The size of an element is not known.");
+    reader.position += inner.size;
   }
-  reader.position = end;
+  const bytes = await reader.peek(LONGEST_BLOCK_HEAD);
+  reader.position = start;
+  const { value, width } = variable(bytes);
+  expect(value !== null && bytes.length >= width + 2, "A block has no track.");
+  return { track: value, time: view(bytes).getInt16(width) };
+}
+
+/** What is kept of a cluster. Its pictures become tiny: the first of all, and the last of each cluster. */
+class Cluster {
+  timestamp: Uint8Array | null = null;
+  readonly shown: number[] = [];
+  #blocks: Uint8Array[] = [];
+  #bytes = 0;
+  #hasShown = false;
+
+  constructor(readonly pictureTrack: number) {}
+
+  add(block: Uint8Array): void {
+    this.#blocks.push(block);
+    this.#bytes += block.length;
+  }
+
+  get isLarge(): boolean {
+    return this.#bytes >= LARGEST_CLUSTER;
+  }
+
+  *finish(): Generator<Uint8Array> {
+    const blocks = this.#blocks;
+    this.#blocks = [];
+    this.#bytes = 0;
+    const shown = this.shown.splice(0);
+    const [first] = shown;
+    if (first !== undefined) {
+      const last = Math.max(...shown);
+      if (!this.#hasShown) blocks.unshift(pictureBlock(this.pictureTrack, first));
+      if (this.#hasShown || last !== first) blocks.push(pictureBlock(this.pictureTrack, last));
+      this.#hasShown = true;
+    }
+    if (!blocks.length) return;
+    expect(this.timestamp !== null, "A cluster has no time.");
+    yield element(CLUSTER, this.timestamp, ...blocks);
+  }
 }
 
 function pictureBlock(track: number, time: number): Uint8Array {
