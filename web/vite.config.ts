@@ -1,10 +1,12 @@
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { defineConfig } from "vitest/config";
 
+import { compress } from "./plugins/compress";
+
 export default defineConfig({
   // On AWS the page lies below /<stage>/, so every address in it is relative.
   base: "./",
-  plugins: [svelte()],
+  plugins: [svelte(), compress()],
   build: {
     outDir: "../functions/page/site",
     emptyOutDir: true,

@@ -39,6 +39,7 @@ SETTINGS = {
     "DownloadFunction": "functions.download.app",
     "SweepFunction": "functions.sweep.app",
     "HealthFunction": "functions.health.app",
+    "PageFunction": "functions.page.app",
 }
 
 
@@ -92,6 +93,7 @@ def test_everything_but_the_open_routes_is_guarded():
         ("HEAD", "/healthz"),
         ("GET", "/readyz"),
         ("HEAD", "/readyz"),
+        *((route.method, route.path) for route in routes if route.function == "PageFunction"),
     }
 
 
