@@ -7,13 +7,14 @@ self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim(
 
 self.addEventListener("fetch", (event) => {
   const { method, url } = event.request;
-  if (method === "POST" && url === new URL("share", self.registration.scope).href) event.respondWith(take(event.request));
+  if (method === "POST" && url === new URL("share", self.registration.scope).href)
+    event.respondWith(take(event.request));
 });
 
 async function take(request) {
   const form = await request.formData();
   const cache = await caches.open(CACHE);
-  for (const [index, file] of form.getAll("videos").entries()) {
+  for (const [index, file] of form.getAll("video").entries()) {
     const headers = { "Content-Type": file.type, "X-Name": encodeURIComponent(file.name) };
     await cache.put(`shared/${index}`, new Response(file, { headers }));
   }

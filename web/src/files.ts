@@ -61,9 +61,7 @@ async function filesInEntry(folder: FileSystemDirectoryEntry): Promise<Dropped[]
     for (const entry of part) {
       if (entry.isDirectory) found.push(...(await filesInEntry(entry as FileSystemDirectoryEntry)));
       else {
-        const file = await new Promise<File>((resolve, reject) =>
-          (entry as FileSystemFileEntry).file(resolve, reject),
-        );
+        const file = await new Promise<File>((resolve, reject) => (entry as FileSystemFileEntry).file(resolve, reject));
         if (isMedia(file)) found.push({ file });
       }
     }

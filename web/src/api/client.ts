@@ -89,7 +89,10 @@ export const api = {
     read<Page>(sendAsUser(`v1/conversions?${new URLSearchParams({ limit: `${limit}`, ...(cursor && { cursor }) })}`)),
 
   /** The conversions with these ids as they are now; null if nothing has changed since `etag`. */
-  async watch(ids: readonly string[], etag: string | null): Promise<{ items: Conversion[]; etag: string | null } | null> {
+  async watch(
+    ids: readonly string[],
+    etag: string | null,
+  ): Promise<{ items: Conversion[]; etag: string | null } | null> {
     const answer = await sendAsUser(`v1/conversions?ids=${ids.map(encodeURIComponent).join(",")}`, {
       headers: etag === null ? {} : { "If-None-Match": etag },
     });
@@ -108,8 +111,7 @@ export const api = {
   zipLink: (ids: readonly string[]) =>
     read<Link>(sendAsUser("v1/conversions/zip/link", { method: "POST", json: { ids } })),
 
-  endUpload: (url: string) =>
-    read<void>(sendAsUser(url, { method: "DELETE", headers: { "Tus-Resumable": "1.0.0" } })),
+  endUpload: (url: string) => read<void>(sendAsUser(url, { method: "DELETE", headers: { "Tus-Resumable": "1.0.0" } })),
 
   /** What is behind a signed address, without fetching it. */
   async look(url: string): Promise<{ name: string; bytes: number }> {

@@ -15,7 +15,13 @@ export const en = {
     logIn: "Log in",
   },
 
-  titles: { home: "Turn a video into an MP3", library: "Library", account: "Account", link: "Your MP3", lost: "Not found" },
+  titles: {
+    home: "Turn a video into an MP3",
+    library: "Library",
+    account: "Account",
+    link: "Your MP3",
+    lost: "Not found",
+  },
 
   home: {
     headline: "Turn a video into an MP3",
@@ -28,14 +34,12 @@ export const en = {
     drop: "Drop to add",
     noMedia: "There are no videos in this folder.",
     queue: "Your files",
-    restored: "An upload was interrupted. Choose the same file again to continue.",
   },
 
   compose: {
     title: (count: number) => plural(count, { one: "Ready to convert", other: "# files, ready to convert" }),
     start: (count: number) => plural(count, { one: "Convert to MP3", other: "Convert # files" }),
     remove: (name: string) => `Remove ${name}`,
-    looking: "Looking into the file …",
     tracks: (count: number) => plural(count, { one: "# soundtrack", other: "# soundtracks" }),
   },
 
@@ -67,7 +71,6 @@ export const en = {
     trimHint: "Keep only a part. It is exact to the sample.",
     from: "Start",
     to: "End",
-    wholeLength: "Whole length",
     listen: "Listen to the part",
     stop: "Stop",
     loudness: "Loudness",
@@ -139,7 +142,6 @@ export const en = {
     retry: (name: string) => `Try ${name} again`,
     remove: (name: string) => `Remove ${name} from this list`,
     chooseAgain: "Choose the file",
-    otherFile: "This is not the same file. It was added as a new one.",
     progress: (name: string) => `Progress of ${name}`,
     save: "Save MP3",
     saveNamed: (name: string) => `Save the MP3 of ${name}`,
@@ -179,7 +181,7 @@ export const en = {
     removeSelected: "Delete",
     removed: (count: number, name: string) => (count === 1 ? `${name} is deleted.` : `${count} MP3s are deleted.`),
     undo: "Undo",
-    expires: (when: string) => `kept until ${when}`,
+    expires: (when: string) => `deleted ${when}`,
   },
 
   account: {
@@ -190,7 +192,10 @@ export const en = {
     used: (used: string, quota: string) => `${used} of ${quota} used`,
     usedOnly: (used: string) => `${used} used`,
     uploads: (count: number, size: string) =>
-      plural(count, { one: `Of this, ${size} belong to # unfinished upload.`, other: `Of this, ${size} belong to # unfinished uploads.` }),
+      plural(count, {
+        one: `Of this, ${size} belong to # unfinished upload.`,
+        other: `Of this, ${size} belong to # unfinished uploads.`,
+      }),
     retention: (days: number) => plural(days, { one: "MP3s are kept for # day.", other: "MP3s are kept for # days." }),
     largest: (size: string) => `A video may have up to ${size}.`,
     logOut: "Log out",
@@ -200,7 +205,8 @@ export const en = {
   link: {
     loading: "Looking for your MP3 …",
     expiredTitle: "This link no longer works",
-    expired: "Links expire, and MP3s are deleted after some days. Ask for a new link, or log in to see what is still there.",
+    expired:
+      "Links expire, and MP3s are deleted after some days. Ask for a new link, or log in to see what is still there.",
     toLibrary: "Go to the library",
     own: "Turn a video of your own into an MP3",
   },
@@ -211,7 +217,6 @@ export const en = {
     completed: (name: string) => `${name} is ready.`,
     failed: (name: string) => `${name} failed.`,
     added: (count: number) => plural(count, { one: "# file added.", other: "# files added." }),
-    started: (count: number) => plural(count, { one: "# file is being sent.", other: "# files are being sent." }),
   },
 };
 

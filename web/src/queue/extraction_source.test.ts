@@ -2,11 +2,21 @@ import { expect, test, vi } from "vitest";
 
 import { ExtractionSource } from "./extraction_source";
 
+function streamOf(parts: readonly string[]): ReadableStream<Uint8Array> {
+  return new ReadableStream({
+    start(controller) {
+      for (const part of parts) controller.enqueue(new TextEncoder().encode(part));
+      controller.close();
+    },
+  });
+}
+
 function extraction(...parts: string[]) {
   return {
     fileName: "talk.m4a",
     mimeType: "audio/mp4",
-    stream: vi.fn(() => ReadableStream.from(parts.map((part) => new TextEncoder().encode(part)))),
+    bytes: null,
+    stream: vi.fn(() => streamOf(parts)),
   };
 }
 

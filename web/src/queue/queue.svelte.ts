@@ -182,10 +182,11 @@ class Queue {
     if (item.sent !== null && item.sent !== sent) item.begin();
     item.sent = sent;
     item.sentOptions ??= optionValues(preferences, item.choices);
-    if (sent === "whole") item.totalBytes = file.size;
+    item.totalBytes = item.extraction ? item.extraction.bytes : file.size;
     const options = { ...item.sentOptions };
     const metadata = {
-      filename: item.extraction?.fileName ?? file.name,
+      // That of the video in any case, since it is what the person knows it by.
+      filename: file.name,
       filetype: item.extraction?.mimeType ?? (file.type || "application/octet-stream"),
       original_bytes: String(file.size),
       sent,

@@ -109,8 +109,9 @@ export class Upload {
     const source = (this.#source = new ExtractionSource(body));
     return {
       ...options,
-      uploadLengthDeferred: true,
-      // Its size is null, since the length comes later; the types know of numbers only.
+      uploadLengthDeferred: body.bytes === null,
+      uploadSize: body.bytes,
+      // Its size is null, since the length is said beside it or comes later; the types know of numbers only.
       fileReader: { openFile: async () => Object.assign(source, { size: null as unknown as number }) },
     };
   }
