@@ -63,7 +63,8 @@ export class Upload {
       return this.#tryAgain();
     }
     this.#lastProgress = Date.now();
-    this.#watch = setInterval(this.#restartIfStalled, 5000);
+    this.#watch = setInterval(this.#interruptIfStalled, 5000);
+    addEventListener("offline", this.#interrupt);
     this.#tus.start();
   }
 
@@ -72,6 +73,7 @@ export class Upload {
     this.#stopped = true;
     clearTimeout(this.#retry);
     clearInterval(this.#watch);
+    removeEventListener("offline", this.#interrupt);
     removeEventListener("online", this.#restart);
     void this.#tus?.abort();
     this.#source?.close();
@@ -155,9 +157,14 @@ export class Upload {
     else this.#tus.start();
   };
 
-  #restartIfStalled = (): void => {
-    if (Date.now() - this.#lastProgress < STALLED_MS) return;
+  #interruptIfStalled = (): void => {
+    if (Date.now() - this.#lastProgress >= STALLED_MS) this.#interrupt();
+  };
+
+  /** Give up a request that nobody will answer. */
+  #interrupt = (): void => {
     this.#lastProgress = Date.now();
-    void this.#tus?.abort().then(() => this.#tryAgain());
+    void this.#tus?.abort();
+    this.#tryAgain();
   };
 }
