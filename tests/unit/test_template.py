@@ -89,6 +89,8 @@ def test_everything_but_the_open_routes_is_guarded():
         ("POST", "/v1/auth/refresh"),
         ("GET", "/v1/downloads/{token}"),
         ("HEAD", "/v1/downloads/{token}"),
+        ("GET", "/v1/downloads/zip/{token}"),
+        ("HEAD", "/v1/downloads/zip/{token}"),
         ("GET", "/healthz"),
         ("HEAD", "/healthz"),
         ("GET", "/readyz"),

@@ -352,7 +352,7 @@ def test_a_video_keeps_how_it_was_sent_whichever_way_it_came(deps, tus, upload_i
 
     videos = [
         json_of(create_app(lambda: deps)(form, None))["video"],
-        stored(deps, upload_id, **said).json["video"],
+        stored(deps, upload_id, original_bytes="9000", sent="sound").json["video"],
         to_builtins(deps.conversions.get(by_tus).video),
     ]
 
