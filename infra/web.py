@@ -1,7 +1,8 @@
 """Build the page, if its sources have changed: python -m infra.web [SCRIPT].
 
-With SCRIPT, such as check, test or dev, it runs that script of web/package.json instead. Node and npm are those of the
-Python environment; the packages are those of web/package-lock.json, checked against their hashes.
+With SCRIPT, such as check, test or dev, it runs that script of web/package.json instead; `lock` pins in
+web/package-lock.json what web/package.json asks for. Node and npm are those of the Python environment; the packages are
+those of the lock file, checked against their hashes.
 """
 
 import argparse
@@ -25,6 +26,7 @@ _ROOT: Final = Path(__file__).parent.parent
 # Shorter than this, nobody wonders.
 _PATIENCE_S: Final = 2.0
 _GRACE_S: Final = 5.0
+_QUIET: Final = ("--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
 # How npm says that it did not reach its registry, or was turned away there or by a proxy.
 _UNREACHABLE: Final = re.compile(
     r"\b(EAI_AGAIN|ECONNREFUSED|ECONNRESET|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|ETIMEDOUT|E40[137]|E50[234]|ERR_SOCKET_TIMEOUT"
@@ -104,6 +106,11 @@ class Web:
             [self.node.node, "--run", name], cwd=self.sources, env=self._environ(), check=False
         ).returncode
 
+    def lock(self) -> None:
+        """Pin what package.json asks for, without a word about the registry that it came from. Raises CannotBuild."""
+        with self._alone():
+            self._run_npm("install", "--package-lock-only", "--omit-lockfile-registry-resolved", *_QUIET)
+
     def _install(self) -> None:
         stamp = self.sources / "node_modules/.installed"
         files = [self.sources / "package.json", self.sources / "package-lock.json"]
@@ -111,7 +118,7 @@ class Web:
         if _text(stamp) == wanted:
             return
         self.say("Installing the packages of web/package-lock.json, which takes a minute the first time")
-        self._run_npm("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+        self._run_npm("ci", *_QUIET)
         stamp.write_text(wanted)
 
     def _run_npm(self, *arguments: str) -> None:
@@ -204,6 +211,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         web = Web(_ROOT, Node.of_environment(), _say)
+        if given.script == "lock":
+            web.lock()
+            return 0
         if given.script:
             return web.script(given.script)
         web.build()

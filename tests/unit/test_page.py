@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 import pytest
 
-from functions.download.s3_mp3_copies import connect_s3
+from functions.download.s3_copies import connect_s3
 from functions.page.app import Page, bucket_origin, create_app
 from functions.page.negotiation import choose_coding
 from functions.page.policies import policies
