@@ -10,7 +10,12 @@ export async function sharedFiles(): Promise<File[]> {
   for (const request of await cache.keys()) {
     const answer = await cache.match(request);
     const name = decodeURIComponent(answer?.headers.get("X-Name") ?? "");
-    if (answer) files.push(new File([await answer.blob()], name, { type: answer.headers.get("Content-Type") ?? "" }));
+    if (answer)
+      files.push(
+        new File([await answer.blob()], name, {
+          type: answer.headers.get("Content-Type") ?? "",
+        }),
+      );
   }
   await caches.delete(CACHE);
   return files;
@@ -18,5 +23,6 @@ export async function sharedFiles(): Promise<File[]> {
 
 /** Take what is shared from now on. Browsers that cannot do it do without. */
 export function acceptShares(): void {
-  if ("serviceWorker" in navigator) void navigator.serviceWorker.register(address("sw.js")).catch(() => {});
+  if ("serviceWorker" in navigator)
+    void navigator.serviceWorker.register(address("sw.js")).catch(() => {});
 }

@@ -55,8 +55,14 @@ export class Session {
 
   /** The access token, refreshed if need be. Throws LoginNeeded if there is no session any more. */
   async token(): Promise<string> {
-    if (this.#access !== null && this.#access.expires - MARGIN_MS > this.deps.now()) return this.#access.token;
-    this.#refreshing ??= this.#refresh().finally(() => (this.#refreshing = null));
+    if (
+      this.#access !== null &&
+      this.#access.expires - MARGIN_MS > this.deps.now()
+    )
+      return this.#access.token;
+    this.#refreshing ??= this.#refresh().finally(
+      () => (this.#refreshing = null),
+    );
     return this.#refreshing;
   }
 
@@ -88,6 +94,9 @@ export class Session {
 
   #keep(tokens: Tokens, storage: Storage): void {
     storage.setItem(KEY, tokens.refresh_token);
-    this.#access = { token: tokens.access_token, expires: this.deps.now() + tokens.expires_in * 1000 };
+    this.#access = {
+      token: tokens.access_token,
+      expires: this.deps.now() + tokens.expires_in * 1000,
+    };
   }
 }

@@ -3,7 +3,8 @@ import { describe, expect, test } from "vitest";
 import { choose } from ".";
 import { clock, day, language, percent, plural, size, span } from "./format";
 
-const plain = (text: string) => text.replaceAll("\u00a0", " ").replaceAll("\u202f", " ");
+const plain = (text: string) =>
+  text.replaceAll("\u00a0", " ").replaceAll("\u202f", " ");
 
 describe("formats", () => {
   test.each([
@@ -20,14 +21,18 @@ describe("formats", () => {
     [7.9, "0:07"],
     [187, "3:07"],
     [3727, "1:02:07"],
-  ])("%d seconds are at %s", (seconds, text) => expect(clock(seconds)).toBe(text));
+  ])("%d seconds are at %s", (seconds, text) =>
+    expect(clock(seconds)).toBe(text),
+  );
 
   test.each([
     [1, "5 sec"],
     [42, "45 sec"],
     [61, "2 min"],
     [5400, "1.5 hr"],
-  ])("%d seconds take %s", (seconds, text) => expect(plain(span(seconds))).toBe(text));
+  ])("%d seconds take %s", (seconds, text) =>
+    expect(plain(span(seconds))).toBe(text),
+  );
 
   test("nothing is at 100 % before it is done", () => {
     expect(percent(0.999)).toBe("99%");
@@ -48,13 +53,18 @@ describe("formats", () => {
 
   test("one is not many", () => {
     expect(plural(1, { one: "# file", other: "# files" })).toBe("1 file");
-    expect(plural(1200, { one: "# file", other: "# files" })).toBe("1,200 files");
+    expect(plural(1200, { one: "# file", other: "# files" })).toBe(
+      "1,200 files",
+    );
   });
 });
 
 describe("the language", () => {
   test("is the first of the person's that there are texts in", () => {
-    expect(choose(["fr-CH", "de-CH", "en"])).toEqual({ language: "de", locale: "de-CH" });
+    expect(choose(["fr-CH", "de-CH", "en"])).toEqual({
+      language: "de",
+      locale: "de-CH",
+    });
   });
 
   test("is English for everybody else", () => {

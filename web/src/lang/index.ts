@@ -12,7 +12,10 @@ const LANGUAGES: Record<string, () => Promise<Texts>> = {
 };
 
 /** Of the languages that a person reads, the first that there are texts in; else English. */
-export function choose(wanted: readonly string[]): { language: string; locale: string } {
+export function choose(wanted: readonly string[]): {
+  language: string;
+  locale: string;
+} {
   for (const tag of wanted) {
     const language = tag.toLowerCase().split("-")[0]!;
     if (language in LANGUAGES) return { language, locale: tag };
@@ -20,7 +23,9 @@ export function choose(wanted: readonly string[]): { language: string; locale: s
   return { language: "en", locale: "en" };
 }
 
-export async function speak(wanted: readonly string[] = navigator.languages): Promise<void> {
+export async function speak(
+  wanted: readonly string[] = navigator.languages,
+): Promise<void> {
   const chosen = choose(wanted);
   try {
     t = await LANGUAGES[chosen.language]!();

@@ -11,8 +11,16 @@ beforeAll(async () => {
   ({ matching } = await import("./library.svelte"));
 });
 
-const conversion = (filename: string, state = "completed", title: string | null = null) =>
-  ({ filename, state, options: { title, artist: null, album: null } }) as Conversion;
+const conversion = (
+  filename: string,
+  state = "completed",
+  title: string | null = null,
+) =>
+  ({
+    filename,
+    state,
+    options: { title, artist: null, album: null },
+  }) as Conversion;
 
 const all = [
   conversion("Holiday in Rome.mp4"),
@@ -20,8 +28,10 @@ const all = [
   conversion("VID_0001.mov", "failed", "Rome by night"),
   conversion("old.mp4", "cancelled"),
 ];
-const found = (search: string, filter: Parameters<typeof matching>[2] = "all") =>
-  matching(all, search, filter).map(({ filename }) => filename);
+const found = (
+  search: string,
+  filter: Parameters<typeof matching>[2] = "all",
+) => matching(all, search, filter).map(({ filename }) => filename);
 
 test("a search finds names and titles, whatever the case", () => {
   expect(found("rome")).toEqual(["Holiday in Rome.mp4", "VID_0001.mov"]);

@@ -1,6 +1,12 @@
 import { expect, test } from "vitest";
 
-import { DEFAULTS, NO_CHOICES, optionValues, remember, remembered } from "./options";
+import {
+  DEFAULTS,
+  NO_CHOICES,
+  optionValues,
+  remember,
+  remembered,
+} from "./options";
 
 test("defaults are left to the service", () => {
   expect(optionValues(DEFAULTS, NO_CHOICES)).toEqual({});
@@ -8,7 +14,13 @@ test("defaults are left to the service", () => {
 
 test("choices are sent by the service's own names", () => {
   const preferences = { ...DEFAULTS, quality: "v0", loudness: "-16" } as const;
-  const choices = { ...NO_CHOICES, track: "2", start: 90.5, end: 120, title: " The best part " };
+  const choices = {
+    ...NO_CHOICES,
+    track: "2",
+    start: 90.5,
+    end: 120,
+    title: " The best part ",
+  };
 
   expect(optionValues(preferences, choices)).toEqual({
     quality: "v0",
@@ -21,11 +33,15 @@ test("choices are sent by the service's own names", () => {
 });
 
 test("a mix of all soundtracks is an option of its own", () => {
-  expect(optionValues(DEFAULTS, { ...NO_CHOICES, track: "mix" })).toEqual({ tracks: "mix" });
+  expect(optionValues(DEFAULTS, { ...NO_CHOICES, track: "mix" })).toEqual({
+    tracks: "mix",
+  });
 });
 
 test("a trimmed sound cannot be a copy, so the quality is automatic", () => {
-  expect(optionValues({ ...DEFAULTS, quality: "copy" }, { ...NO_CHOICES, end: 10 })).toEqual({ end: "10" });
+  expect(
+    optionValues({ ...DEFAULTS, quality: "copy" }, { ...NO_CHOICES, end: 10 }),
+  ).toEqual({ end: "10" });
 });
 
 test("preferences are remembered, and unknown or broken ones are not", () => {
@@ -38,6 +54,9 @@ test("preferences are remembered, and unknown or broken ones are not", () => {
   remember({ ...DEFAULTS, quality: "320" }, storage);
   expect(remembered(storage)).toEqual({ ...DEFAULTS, quality: "320" });
 
-  storage.setItem("video2mp3.preferences", '{"quality": 7, "colour": "red", "chapters": "none"}');
+  storage.setItem(
+    "video2mp3.preferences",
+    '{"quality": 7, "colour": "red", "chapters": "none"}',
+  );
   expect(remembered(storage)).toEqual({ ...DEFAULTS, chapters: "none" });
 });

@@ -43,7 +43,14 @@ export const DEFAULTS: Preferences = {
   startAtOnce: false,
 };
 
-export const NO_CHOICES: FileChoices = { track: "", start: null, end: null, title: "", artist: "", album: "" };
+export const NO_CHOICES: FileChoices = {
+  track: "",
+  start: null,
+  end: null,
+  title: "",
+  artist: "",
+  album: "",
+};
 
 const KEY = "video2mp3.preferences";
 
@@ -52,7 +59,8 @@ export function remembered(storage: Storage): Preferences {
   try {
     const stored = JSON.parse(storage.getItem(KEY) ?? "{}");
     const known = Object.entries(stored).filter(
-      ([name, value]) => typeof value === typeof DEFAULTS[name as keyof Preferences],
+      ([name, value]) =>
+        typeof value === typeof DEFAULTS[name as keyof Preferences],
     );
     return { ...DEFAULTS, ...Object.fromEntries(known) };
   } catch {
@@ -69,7 +77,10 @@ export function remember(preferences: Preferences, storage: Storage): void {
 }
 
 /** Whether the choices leave the sound as it is, so that it can be copied bit by bit. */
-export function canCopy(preferences: Preferences, choices: FileChoices): boolean {
+export function canCopy(
+  preferences: Preferences,
+  choices: FileChoices,
+): boolean {
   return (
     preferences.channels === "auto" &&
     preferences.loudness === "" &&
@@ -80,11 +91,15 @@ export function canCopy(preferences: Preferences, choices: FileChoices): boolean
 }
 
 /** The options to send: those that are not the service's own defaults. */
-export function optionValues(preferences: Preferences, choices: FileChoices): OptionValues {
+export function optionValues(
+  preferences: Preferences,
+  choices: FileChoices,
+): OptionValues {
   const { quality, channels, loudness, cover, chapters, damaged } = preferences;
   const values: OptionValues = {
     // `copy` excludes options that change the sound, and the page offers both, so the more special choice wins.
-    quality: quality === "copy" && !canCopy(preferences, choices) ? "auto" : quality,
+    quality:
+      quality === "copy" && !canCopy(preferences, choices) ? "auto" : quality,
     channels,
     loudness,
     cover,
@@ -98,7 +113,12 @@ export function optionValues(preferences: Preferences, choices: FileChoices): Op
     [choices.track === "mix" ? "tracks" : "track"]: choices.track,
   };
   const own = { ...DEFAULTS } as Record<string, unknown>;
-  return Object.fromEntries(Object.entries(values).filter(([name, value]) => value !== "" && value !== own[name]));
+  return Object.fromEntries(
+    Object.entries(values).filter(
+      ([name, value]) => value !== "" && value !== own[name],
+    ),
+  );
 }
 
-const seconds = (value: number): string => value.toFixed(3).replace(/\.?0+$/, "");
+const seconds = (value: number): string =>
+  value.toFixed(3).replace(/\.?0+$/, "");

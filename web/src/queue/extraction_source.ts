@@ -17,7 +17,10 @@ export class ExtractionSource {
 
   constructor(private readonly extraction: Extraction) {}
 
-  async slice(start: number, end: number): Promise<{ value: Blob | null; done: boolean }> {
+  async slice(
+    start: number,
+    end: number,
+  ): Promise<{ value: Blob | null; done: boolean }> {
     try {
       if (start < this.#position) this.close();
       await this.#readUntil(start, end);
@@ -26,7 +29,10 @@ export class ExtractionSource {
       throw error;
     }
     const value = new Blob(this.#parts as BlobPart[]).slice(0, end - start);
-    return { value: value.size === 0 ? null : value, done: this.#done && value.size === this.#held };
+    return {
+      value: value.size === 0 ? null : value,
+      done: this.#done && value.size === this.#held,
+    };
   }
 
   /** Stop reading. The next slice begins again from the start. */
@@ -48,7 +54,8 @@ export class ExtractionSource {
     this.#dropBefore(start);
     while (!this.#done && this.#position + this.#held < end) {
       const { value, done } = await reader.read();
-      if (reader !== this.#reader) throw new DOMException("The source was closed.", "AbortError");
+      if (reader !== this.#reader)
+        throw new DOMException("The source was closed.", "AbortError");
       if (done) {
         this.#done = true;
       } else {
@@ -57,12 +64,16 @@ export class ExtractionSource {
         this.#dropBefore(start);
       }
     }
-    if (this.#position < start) throw new Error("The extraction is shorter than before.");
+    if (this.#position < start)
+      throw new Error("The extraction is shorter than before.");
   }
 
   #dropBefore(start: number): void {
     let first: Uint8Array | undefined;
-    while (this.#position < start && (first = this.#parts.shift()) !== undefined) {
+    while (
+      this.#position < start &&
+      (first = this.#parts.shift()) !== undefined
+    ) {
       const dropped = Math.min(first.length, start - this.#position);
       if (dropped < first.length) this.#parts.unshift(first.subarray(dropped));
       this.#position += dropped;

@@ -5,7 +5,7 @@ import { t } from "../lang";
 import { notices } from "../notices.svelte";
 import { optionValues } from "../options/options";
 import { preferences } from "../options/preferences.svelte";
-import { nextPoll } from "./backoff";
+import { nextPoll, nextTry } from "./backoff";
 import { fingerprint } from "./fingerprint";
 import { handles, type FileHandle } from "./handles";
 import { Item } from "./item.svelte";
@@ -25,7 +25,9 @@ class Queue {
   items = $state<Item[]>([]);
   ready = $derived(this.items.filter((item) => item.state === "ready"));
   /** What was started, newest first. */
-  started = $derived(this.items.filter((item) => item.state !== "ready").toReversed());
+  started = $derived(
+    this.items.filter((item) => item.state !== "ready").toReversed(),
+  );
   needsPage = $derived(this.items.some((item) => needsPage(item.state)));
 
   #uploads = new Map<Item, Upload>();
@@ -38,7 +40,9 @@ class Queue {
     for (const upload of unfinished.all()) {
       const item = Item.ofUpload(upload);
       this.items.push(item);
-      const file = session.exists ? await handles.file(item.key, { mayAsk: false }) : null;
+      const file = session.exists
+        ? await handles.file(item.key, { mayAsk: false })
+        : null;
       if (file !== null) await this.#continueWith(item, file);
     }
     await this.#takeUpConversions();
@@ -49,7 +53,10 @@ class Queue {
     const { items } = await api.list(null).catch(() => ({ items: [] }));
     const known = new Set(this.items.map((item) => item.conversionId));
     for (const conversion of items.toReversed()) {
-      if (isAtService(conversion.state as Item["state"]) && !known.has(conversion.id)) {
+      if (
+        isAtService(conversion.state as Item["state"]) &&
+        !known.has(conversion.id)
+      ) {
         this.items.push(Item.ofConversion(conversion));
       }
     }
@@ -62,7 +69,10 @@ class Queue {
     void import("tus-js-client").catch(() => {});
     for (const { file, handle } of dropped) {
       const print = await fingerprint(file).catch(() => "");
-      const waiting = this.items.find((item) => item.fingerprint === print && item.state === "paused" && !item.file);
+      const waiting = this.items.find(
+        (item) =>
+          item.fingerprint === print && item.state === "paused" && !item.file,
+      );
       if (waiting) {
         if (handle) void handles.keep(waiting.key, handle);
         await this.#continueWith(waiting, file);
@@ -105,12 +115,8 @@ class Queue {
     this.#stop(item);
     this.#forget(key);
     this.#pump();
-    try {
-      if (conversionId !== null) await api.remove(conversionId);
-      else if (uploadUrl !== null) await api.endUpload(uploadUrl);
-    } catch {
-      // The service ends it by itself when nothing comes any more.
-    }
+    if (conversionId !== null) await api.remove(conversionId).catch(() => {});
+    else if (uploadUrl !== null) await endUpload(uploadUrl);
   }
 
   async retry(item: Item): Promise<void> {
@@ -174,7 +180,8 @@ class Queue {
 
   async #send(item: Item): Promise<void> {
     const file = item.file!;
-    const wantsSound = item.sent === null ? preferences.onlySound : item.sent === "sound";
+    const wantsSound =
+      item.sent === null ? preferences.onlySound : item.sent === "sound";
     item.extraction = wantsSound ? await extractionOf(item) : null;
     if (item.state !== "sending") return;
     const sent = item.extraction ? "sound" : "whole";
@@ -187,13 +194,19 @@ class Queue {
     const metadata = {
       // That of the video in any case, since it is what the person knows it by.
       filename: file.name,
-      filetype: item.extraction?.mimeType ?? (file.type || "application/octet-stream"),
+      filetype:
+        item.extraction?.mimeType ?? (file.type || "application/octet-stream"),
       original_bytes: String(file.size),
       sent,
       ...options,
     };
     const upload = new Upload(
-      { body: item.extraction ?? file, metadata, key: `${item.key}-${sent}`, url: item.uploadUrl },
+      {
+        body: item.extraction ?? file,
+        metadata,
+        key: `${item.key}-${sent}`,
+        url: item.uploadUrl,
+      },
       {
         created: (url) => {
           item.uploadUrl = url;
@@ -223,7 +236,7 @@ class Queue {
           this.#forget(item.key);
           item.begin();
           item.sent = "whole";
-          if (url !== null) void api.endUpload(url).catch(() => {});
+          if (url !== null) void endUpload(url);
           void this.#send(item);
         },
       },
@@ -248,7 +261,12 @@ class Queue {
   }
 
   #keep(item: Item): void {
-    if (item.uploadUrl === null || item.sent === null || item.fingerprint === "") return;
+    if (
+      item.uploadUrl === null ||
+      item.sent === null ||
+      item.fingerprint === ""
+    )
+      return;
     unfinished.keep({
       key: item.key,
       fingerprint: item.fingerprint,
@@ -263,7 +281,8 @@ class Queue {
 
   /** Remember how far all uploads are, when the page may be closed. */
   keepAll(): void {
-    for (const item of this.items) if (isSending(item.state) || item.state === "paused") this.#keep(item);
+    for (const item of this.items)
+      if (isSending(item.state) || item.state === "paused") this.#keep(item);
   }
 
   /** Ask soon, because something may have changed. */
@@ -279,7 +298,9 @@ class Queue {
 
   /** Ask for all conversions under way in one request. */
   async #ask(): Promise<void> {
-    const watched = this.items.filter((item) => isAtService(item.state)).slice(0, IDS_AT_ONCE);
+    const watched = this.items
+      .filter((item) => isAtService(item.state))
+      .slice(0, IDS_AT_ONCE);
     if (watched.length === 0) return;
     let moved = false;
     try {
@@ -291,15 +312,21 @@ class Queue {
         moved = this.#observe(watched, answer.items);
       }
     } catch (error) {
-      if (error instanceof LoginNeeded && !(await account.require("ended"))) return;
+      if (error instanceof LoginNeeded && !(await account.require("ended")))
+        return;
     }
     this.#schedule(nextPoll(this.#pollMs, { moved, hidden: document.hidden }));
   }
 
-  #observe(watched: readonly Item[], conversions: readonly Conversion[]): boolean {
+  #observe(
+    watched: readonly Item[],
+    conversions: readonly Conversion[],
+  ): boolean {
     let moved = false;
     for (const item of watched) {
-      const conversion = conversions.find(({ id }) => id === item.conversionId!);
+      const conversion = conversions.find(
+        ({ id }) => id === item.conversionId!,
+      );
       // It was deleted elsewhere.
       if (conversion === undefined) moved = item.move("cancel") || moved;
       else moved = item.observe(conversion) || moved;
@@ -307,6 +334,21 @@ class Queue {
       if (item.state === "failed") notices.say(t.said.failed(item.name));
     }
     return moved;
+  }
+}
+
+/**
+ * Let the service delete what was sent. Right after a request was broken off, it may not know of that yet, and refuse.
+ * If nothing helps, it deletes an upload by itself when nothing is added to it for long.
+ */
+async function endUpload(url: string): Promise<void> {
+  for (let attempts = 0; attempts < 6; attempts += 1) {
+    try {
+      return await api.endUpload(url);
+    } catch (error) {
+      if (!(error instanceof Problem) || !error.isTemporary) return;
+      await new Promise((resolve) => setTimeout(resolve, nextTry(attempts)));
+    }
   }
 }
 

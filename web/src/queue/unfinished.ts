@@ -25,7 +25,10 @@ export const unfinished = {
   },
 
   keep(upload: Unfinished): void {
-    write([...unfinished.all().filter(({ key }) => key !== upload.key), upload]);
+    write([
+      ...unfinished.all().filter(({ key }) => key !== upload.key),
+      upload,
+    ]);
   },
 
   forget(key: string): void {

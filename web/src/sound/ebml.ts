@@ -17,7 +17,16 @@ export interface ElementHead {
 }
 
 const LONGEST_HEAD = 12;
-export const UNKNOWN_SIZE = Uint8Array.of(0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff);
+export const UNKNOWN_SIZE = Uint8Array.of(
+  0x01,
+  0xff,
+  0xff,
+  0xff,
+  0xff,
+  0xff,
+  0xff,
+  0xff,
+);
 
 /** Take the head of the next element, or return null at the end of the file. */
 export async function takeHead(reader: Reader): Promise<ElementHead | null> {
@@ -32,7 +41,10 @@ export function elementsIn(bytes: Uint8Array): Element[] {
   const elements: Element[] = [];
   for (let at = 0; at < bytes.length;) {
     const { id, size, length } = headIn(bytes.subarray(at, at + LONGEST_HEAD));
-    expect(size !== null && at + length + size <= bytes.length, "An element is longer than the one around it.");
+    expect(
+      size !== null && at + length + size <= bytes.length,
+      "An element is longer than the one around it.",
+    );
     const element = bytes.subarray(at, at + length + size);
     elements.push({ id, bytes: element, body: element.subarray(length) });
     at += element.length;
@@ -41,7 +53,10 @@ export function elementsIn(bytes: Uint8Array): Element[] {
 }
 
 /** Read a number of variable length, or return null if all its bits are set, which stands for an unknown one. */
-export function variable(bytes: Uint8Array): { value: number | null; width: number } {
+export function variable(bytes: Uint8Array): {
+  value: number | null;
+  width: number;
+} {
   const first = bytes[0] ?? 0;
   const width = Math.clz32(first) - 23;
   expect(width <= 8 && bytes.length >= width, "A size is not one.");
@@ -67,9 +82,17 @@ export function idOf(id: number): Uint8Array {
   return bigEndian(id, Math.ceil((32 - Math.clz32(id)) / 8));
 }
 
-function headIn(bytes: Uint8Array): { id: number; size: number | null; length: number } {
+function headIn(bytes: Uint8Array): {
+  id: number;
+  size: number | null;
+  length: number;
+} {
   const idWidth = Math.clz32(bytes[0] ?? 0) - 23;
   expect(idWidth <= 4 && bytes.length > idWidth, "This is not an element.");
   const { value, width } = variable(bytes.subarray(idWidth));
-  return { id: unsigned(bytes.subarray(0, idWidth)), size: value, length: idWidth + width };
+  return {
+    id: unsigned(bytes.subarray(0, idWidth)),
+    size: value,
+    length: idWidth + width,
+  };
 }

@@ -1,16 +1,11 @@
 /** Takes the sound out of a video, so that only the sound is sent. Loaded when the first file is dropped. */
 import {
-  ADTS,
   BlobSource,
-  FLAC,
   Input,
   MATROSKA,
-  MP3,
   MP4,
   MPEG_TS,
-  OGG,
   QTFF,
-  WAVE,
   WEBM,
   type InputAudioTrack,
 } from "mediabunny";
@@ -50,21 +45,33 @@ export interface Extraction {
   stream(signal: AbortSignal): ReadableStream<Uint8Array>;
 }
 
-const FORMATS = [MP4, QTFF, MATROSKA, WEBM, MPEG_TS, MP3, OGG, WAVE, FLAC, ADTS];
+const FORMATS = [MP4, QTFF, MATROSKA, WEBM, MPEG_TS];
 const EBML = 0x1a45dfa3;
 // Below this there is nothing to be gained.
 const LEAST_SAVED = 0.1;
 
-/** Look into a file. Returns null if it cannot be read here, such as an AVI or a text, and never rejects. */
+/** Look into a file. Returns null if no sound is found here, as in an AVI or a text, and never rejects. */
 export async function openSound(file: File): Promise<Sound | null> {
   // Reading a file as one stream fails now and then on WebKit and in Chromium on Windows.
-  const input = new Input({ source: new BlobSource(file, { useStreamReader: false }), formats: FORMATS });
+  const input = new Input({
+    source: new BlobSource(file, { useStreamReader: false }),
+    formats: FORMATS,
+  });
   try {
     const found = await input.getAudioTracks();
+    // There may be some that are not known here.
+    if (!found.length) return null;
     const tracks = await Promise.all(found.map(describe));
-    const duration = (await input.getDurationFromMetadata().catch(() => null)) ?? null;
-    const title = (await input.getMetadataTags().catch(() => null))?.title?.trim() || null;
-    return { duration, title, tracks, extraction: () => extract(file, tracks.length) };
+    const duration =
+      (await input.getDurationFromMetadata().catch(() => null)) ?? null;
+    const title =
+      (await input.getMetadataTags().catch(() => null))?.title?.trim() || null;
+    return {
+      duration,
+      title,
+      tracks,
+      extraction: () => extract(file, tracks.length),
+    };
   } catch {
     return null;
   } finally {
@@ -85,12 +92,16 @@ async function describe(track: InputAudioTrack, index: number): Promise<Track> {
   };
 }
 
-async function extract(file: File, soundtracks: number): Promise<Extraction | null> {
+async function extract(
+  file: File,
+  soundtracks: number,
+): Promise<Extraction | null> {
   try {
     const cut = await cutOf(file);
-    const isWorthIt = cut.bytes === null || cut.bytes < (1 - LEAST_SAVED) * file.size;
+    const isWorthIt =
+      cut.bytes === null || cut.bytes < (1 - LEAST_SAVED) * file.size;
     // Two readers that disagree are a doubt.
-    if (!isWorthIt || !soundtracks || cut.soundtracks !== soundtracks) return null;
+    if (!isWorthIt || cut.soundtracks !== soundtracks) return null;
     return {
       fileName: `${file.name.replace(/\.[^./\\]{1,5}$/, "")}.${cut.ending}`,
       mimeType: cut.mimeType,
@@ -104,7 +115,8 @@ async function extract(file: File, soundtracks: number): Promise<Extraction | nu
 
 async function cutOf(file: File): Promise<Cut> {
   const head = new DataView(await file.slice(0, 4).arrayBuffer());
-  if (head.byteLength === 4 && head.getUint32(0) === EBML) return cutMatroska(file);
+  if (head.byteLength === 4 && head.getUint32(0) === EBML)
+    return cutMatroska(file);
   return (await isMpegTs(file)) ? cutMpegTs(file) : cutMp4(file);
 }
 
