@@ -23,6 +23,5 @@ export async function sharedFiles(): Promise<File[]> {
 
 /** Take what is shared from now on. Browsers that cannot do it do without. */
 export function acceptShares(): void {
-  if ("serviceWorker" in navigator)
-    void navigator.serviceWorker.register(address("sw.js")).catch(() => {});
+  if ("serviceWorker" in navigator) void navigator.serviceWorker.register(address("sw.js")).catch(() => {});
 }

@@ -35,29 +35,18 @@ class Account {
   }
 
   /** Create an account. For somebody who has one already, and gives its password, this is a login. */
-  async register(
-    email: string,
-    password: string,
-    lasting: boolean,
-  ): Promise<void> {
+  async register(email: string, password: string, lasting: boolean): Promise<void> {
     try {
       await api.register(email, password);
     } catch (error) {
-      if (!(error instanceof Problem) || error.code !== "email-taken")
-        throw error;
-      await this.logIn(email, password, lasting).catch(() =>
-        Promise.reject(error),
-      );
+      if (!(error instanceof Problem) || error.code !== "email-taken") throw error;
+      await this.logIn(email, password, lasting).catch(() => Promise.reject(error));
       return;
     }
     await this.logIn(email, password, lasting);
   }
 
-  async logIn(
-    email: string,
-    password: string,
-    lasting: boolean,
-  ): Promise<void> {
+  async logIn(email: string, password: string, lasting: boolean): Promise<void> {
     session.begin(await api.logIn(email, password), { lasting });
     this.loggedIn = true;
     this.answer(true);

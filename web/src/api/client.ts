@@ -33,16 +33,11 @@ export const session = new Session({
   now: Date.now,
   // Web Locks exist on secure origins only. Elsewhere one tab at a time has to do.
   exclusively: async (work) =>
-    "locks" in navigator
-      ? await navigator.locks.request("video2mp3.refresh", work)
-      : await work(),
+    "locks" in navigator ? await navigator.locks.request("video2mp3.refresh", work) : await work(),
   ended: () => sessionEnds.dispatchEvent(new Event("end")),
 });
 
-async function send(
-  path: string,
-  { json, ...request }: Request = {},
-): Promise<Response> {
+async function send(path: string, { json, ...request }: Request = {}): Promise<Response> {
   const init: RequestInit = {
     ...request,
     headers: { ...request.headers },
@@ -61,10 +56,7 @@ async function send(
 }
 
 /** Send with the access token; once more with a fresh one if the service refuses it. */
-async function sendAsUser(
-  path: string,
-  request: Request = {},
-): Promise<Response> {
+async function sendAsUser(path: string, request: Request = {}): Promise<Response> {
   for (let attempt = 1; ; attempt += 1) {
     const token = await session.token();
     const answer = await send(path, {
@@ -91,14 +83,10 @@ const conversion = (id: string) => `v1/conversions/${encodeURIComponent(id)}`;
 
 export const api = {
   register: (email: string, password: string) =>
-    read<User>(
-      send("v1/auth/register", { method: "POST", json: { email, password } }),
-    ),
+    read<User>(send("v1/auth/register", { method: "POST", json: { email, password } })),
 
   logIn: (email: string, password: string) =>
-    read<Tokens>(
-      send("v1/auth/login", { method: "POST", json: { email, password } }),
-    ),
+    read<Tokens>(send("v1/auth/login", { method: "POST", json: { email, password } })),
 
   logOut: () => read<void>(sendAsUser("v1/auth/logout", { method: "POST" })),
 
@@ -108,23 +96,16 @@ export const api = {
 
   /** One page of the person's conversions, newest first. */
   list: (cursor: string | null, limit = 50) =>
-    read<Page>(
-      sendAsUser(
-        `v1/conversions?${new URLSearchParams({ limit: `${limit}`, ...(cursor && { cursor }) })}`,
-      ),
-    ),
+    read<Page>(sendAsUser(`v1/conversions?${new URLSearchParams({ limit: `${limit}`, ...(cursor && { cursor }) })}`)),
 
   /** The conversions with these ids as they are now; null if nothing has changed since `etag`. */
   async watch(
     ids: readonly string[],
     etag: string | null,
   ): Promise<{ items: Conversion[]; etag: string | null } | null> {
-    const answer = await sendAsUser(
-      `v1/conversions?ids=${ids.map(encodeURIComponent).join(",")}`,
-      {
-        headers: etag === null ? {} : { "If-None-Match": etag },
-      },
-    );
+    const answer = await sendAsUser(`v1/conversions?ids=${ids.map(encodeURIComponent).join(",")}`, {
+      headers: etag === null ? {} : { "If-None-Match": etag },
+    });
     if (answer.status === 304) return null;
     if (!answer.ok) throw await problemIn(answer);
     return {
@@ -133,11 +114,9 @@ export const api = {
     };
   },
 
-  remove: (id: string) =>
-    read<void>(sendAsUser(conversion(id), { method: "DELETE" })),
+  remove: (id: string) => read<void>(sendAsUser(conversion(id), { method: "DELETE" })),
 
-  retry: (id: string) =>
-    read<Conversion>(sendAsUser(`${conversion(id)}/retry`, { method: "POST" })),
+  retry: (id: string) => read<Conversion>(sendAsUser(`${conversion(id)}/retry`, { method: "POST" })),
 
   link: (id: string, ttlSeconds: number) =>
     read<Link>(
@@ -148,9 +127,7 @@ export const api = {
     ),
 
   zipLink: (ids: readonly string[]) =>
-    read<Link>(
-      sendAsUser("v1/conversions/zip/link", { method: "POST", json: { ids } }),
-    ),
+    read<Link>(sendAsUser("v1/conversions/zip/link", { method: "POST", json: { ids } })),
 
   endUpload: (url: string) =>
     read<void>(

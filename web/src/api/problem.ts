@@ -30,12 +30,7 @@ export class LoginNeeded extends Error {
 export function problemOf(status: number, body: string): Problem {
   try {
     const { type, detail, errors } = JSON.parse(body);
-    return new Problem(
-      status,
-      String(type).replace("/problems/", ""),
-      String(detail ?? ""),
-      errors ?? [],
-    );
+    return new Problem(status, String(type).replace("/problems/", ""), String(detail ?? ""), errors ?? []);
   } catch {
     return new Problem(status, "unknown", "");
   }

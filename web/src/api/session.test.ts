@@ -54,11 +54,7 @@ describe("a session", () => {
     session.begin(tokens("1"), { lasting: true });
     now = 1_000_000;
 
-    const all = await Promise.all([
-      session.token(),
-      session.token(),
-      session.token(),
-    ]);
+    const all = await Promise.all([session.token(), session.token(), session.token()]);
 
     expect(new Set(all)).toEqual(new Set(["access-after-refresh-1"]));
     expect(deps.refresh).toHaveBeenCalledTimes(1);
@@ -73,10 +69,7 @@ describe("a session", () => {
     await there.token();
     await here.token();
 
-    expect(vi.mocked(deps.refresh).mock.calls).toEqual([
-      ["refresh-1"],
-      ["refresh-after-refresh-1"],
-    ]);
+    expect(vi.mocked(deps.refresh).mock.calls).toEqual([["refresh-1"], ["refresh-after-refresh-1"]]);
   });
 
   test("leaves nothing behind on a device that is not the person's own", () => {

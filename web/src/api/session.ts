@@ -55,14 +55,8 @@ export class Session {
 
   /** The access token, refreshed if need be. Throws LoginNeeded if there is no session any more. */
   async token(): Promise<string> {
-    if (
-      this.#access !== null &&
-      this.#access.expires - MARGIN_MS > this.deps.now()
-    )
-      return this.#access.token;
-    this.#refreshing ??= this.#refresh().finally(
-      () => (this.#refreshing = null),
-    );
+    if (this.#access !== null && this.#access.expires - MARGIN_MS > this.deps.now()) return this.#access.token;
+    this.#refreshing ??= this.#refresh().finally(() => (this.#refreshing = null));
     return this.#refreshing;
   }
 

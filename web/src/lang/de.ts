@@ -4,10 +4,8 @@ import { plural } from "./format";
 
 export const de: Texts = {
   name: "video2mp3",
-  unreachable:
-    "Der Dienst ist nicht erreichbar. Prüfen Sie die Verbindung und versuchen Sie es noch einmal.",
-  unknownProblem:
-    "Etwas ist schiefgegangen. Versuchen Sie es gleich noch einmal.",
+  unreachable: "Der Dienst ist nicht erreichbar. Prüfen Sie die Verbindung und versuchen Sie es noch einmal.",
+  unknownProblem: "Etwas ist schiefgegangen. Versuchen Sie es gleich noch einmal.",
 
   nav: {
     skip: "Zum Inhalt springen",
@@ -32,11 +30,7 @@ export const de: Texts = {
       "Ziehen Sie ein Video irgendwo auf diese Seite. Nur der Ton wird gesendet, deshalb geht es auch bei langen Videos schnell.",
     choose: "Videos auswählen",
     chooseFolder: "oder einen ganzen Ordner",
-    facts: [
-      "Videos bis 20 GB",
-      "Unterbrochene Uploads gehen weiter",
-      "Keine Tracker, keine Cookies",
-    ],
+    facts: ["Videos bis 20 GB", "Unterbrochene Uploads gehen weiter", "Keine Tracker, keine Cookies"],
     more: "Videos hinzufügen",
     moreHint: "oder irgendwo auf die Seite ziehen",
     drop: "Zum Hinzufügen loslassen",
@@ -50,19 +44,16 @@ export const de: Texts = {
         one: "Bereit zum Umwandeln",
         other: "# Dateien, bereit zum Umwandeln",
       }),
-    start: (count) =>
-      plural(count, { one: "In MP3 umwandeln", other: "# Dateien umwandeln" }),
+    start: (count) => plural(count, { one: "In MP3 umwandeln", other: "# Dateien umwandeln" }),
     remove: (name) => `${name} entfernen`,
-    tracks: (count) =>
-      plural(count, { one: "# Tonspur", other: "# Tonspuren" }),
+    tracks: (count) => plural(count, { one: "# Tonspur", other: "# Tonspuren" }),
   },
 
   options: {
     title: "Optionen",
     standard: "Beste Qualität für diese Datei",
     quality: "Qualität",
-    qualityHint:
-      "Automatisch lässt MP3-Ton, wie er ist, und kodiert anderen Ton mit etwa 190 kbit/s.",
+    qualityHint: "Automatisch lässt MP3-Ton, wie er ist, und kodiert anderen Ton mit etwa 190 kbit/s.",
     qualities: {
       auto: "Automatisch",
       copy: "Kopieren, falls schon MP3",
@@ -109,25 +100,21 @@ export const de: Texts = {
     chapters: "Kapitel behalten",
     chaptersHint: "Damit Player zu ihnen springen können.",
     damaged: "Auch beschädigte Videos umwandeln",
-    damagedHint:
-      "Fehlender Ton wird zu Stille. Sonst erfahren Sie, dass das Video beschädigt ist.",
+    damagedHint: "Fehlender Ton wird zu Stille. Sonst erfahren Sie, dass das Video beschädigt ist.",
     onlySound: "Nur den Ton senden",
     onlySoundHint:
       "Der Ton wird auf Ihrem Gerät unverändert aus dem Video genommen. Ausgeschaltet wird die ganze Datei gesendet.",
     startAtOnce: "Ohne Nachfrage beginnen",
-    startAtOnceHint:
-      "Dateien werden mit diesen Optionen umgewandelt, sobald Sie sie loslassen.",
+    startAtOnceHint: "Dateien werden mit diesen Optionen umgewandelt, sobald Sie sie loslassen.",
   },
 
   login: {
     createTitle: "Gleich geht es los",
-    createReason:
-      "Legen Sie ein Konto an, damit Ihre MP3s nur Ihnen gehören und auf Sie warten.",
+    createReason: "Legen Sie ein Konto an, damit Ihre MP3s nur Ihnen gehören und auf Sie warten.",
     logInTitle: "Willkommen zurück",
     logInReason: "Melden Sie sich an, um weiterzumachen.",
     endedTitle: "Bitte melden Sie sich noch einmal an",
-    endedReason:
-      "Ihre Sitzung ist abgelaufen. Nichts geht verloren: Uploads gehen nach der Anmeldung weiter.",
+    endedReason: "Ihre Sitzung ist abgelaufen. Nichts geht verloren: Uploads gehen nach der Anmeldung weiter.",
     email: "E-Mail",
     password: "Passwort",
     passwordHint: "Mindestens 10 Zeichen. Ein kurzer Satz eignet sich gut.",
@@ -150,8 +137,7 @@ export const de: Texts = {
     left: (time) => `noch ${time}`,
     offline: "Keine Verbindung. Es geht von selbst weiter.",
     paused: "Angehalten",
-    needsFile:
-      "Unterbrochen. Wählen Sie dieselbe Datei noch einmal aus, damit es weitergeht.",
+    needsFile: "Unterbrochen. Wählen Sie dieselbe Datei noch einmal aus, damit es weitergeht.",
     queued: "Wartet auf einen Umwandler",
     converting: (share) => `Wird umgewandelt: ${share}`,
     failed: "Das hat nicht geklappt",
@@ -166,8 +152,7 @@ export const de: Texts = {
     progress: (name) => `Fortschritt von ${name}`,
     save: "MP3 sichern",
     saveNamed: (name) => `MP3 sichern von ${name}`,
-    notes: (count) =>
-      plural(count, { one: "Ein Hinweis", other: "# Hinweise" }),
+    notes: (count) => plural(count, { one: "Ein Hinweis", other: "# Hinweise" }),
   },
 
   player: {
@@ -176,8 +161,7 @@ export const de: Texts = {
     pause: (name) => `${name} anhalten`,
     position: "Position",
     chapters: "Kapitel",
-    broken:
-      "Dieses MP3 lässt sich nicht abspielen. Sichern Sie es, oder versuchen Sie es noch einmal.",
+    broken: "Dieses MP3 lässt sich nicht abspielen. Sichern Sie es, oder versuchen Sie es noch einmal.",
   },
 
   library: {
@@ -191,8 +175,7 @@ export const de: Texts = {
       failed: "Fehlgeschlagen",
     },
     empty: "Hier werden Ihre MP3s liegen.",
-    emptyHint:
-      "Wandeln Sie ein Video um. Dann können Sie das MP3 hier abspielen, sichern und teilen.",
+    emptyHint: "Wandeln Sie ein Video um. Dann können Sie das MP3 hier abspielen, sichern und teilen.",
     emptyAction: "Ein Video umwandeln",
     nothingFound: "Nichts passt dazu.",
     loggedOut: "Melden Sie sich an, um Ihre MP3s zu sehen.",
@@ -200,19 +183,15 @@ export const de: Texts = {
     loading: "Wird geladen …",
     select: (name) => `${name} auswählen`,
     selectAll: "Alle auswählen",
-    selected: (count) =>
-      plural(count, { one: "# ausgewählt", other: "# ausgewählt" }),
+    selected: (count) => plural(count, { one: "# ausgewählt", other: "# ausgewählt" }),
     zip: "Als ZIP sichern",
     copyLink: (name) => `Einen Link zu ${name} kopieren`,
-    copied: (days) =>
-      `Der Link ist kopiert. Er gilt ${days} lang, ohne Anmeldung.`,
-    copyFailed:
-      "Der Link konnte nicht kopiert werden. Erlauben Sie dieser Seite die Zwischenablage.",
+    copied: (days) => `Der Link ist kopiert. Er gilt ${days} lang, ohne Anmeldung.`,
+    copyFailed: "Der Link konnte nicht kopiert werden. Erlauben Sie dieser Seite die Zwischenablage.",
     linkDays: "3 Tage",
     remove: (name) => `${name} löschen`,
     removeSelected: "Löschen",
-    removed: (count, name) =>
-      count === 1 ? `${name} ist gelöscht.` : `${count} MP3s sind gelöscht.`,
+    removed: (count, name) => (count === 1 ? `${name} ist gelöscht.` : `${count} MP3s sind gelöscht.`),
     undo: "Rückgängig",
     expires: (when) => `wird ${when} gelöscht`,
   },

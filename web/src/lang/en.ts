@@ -3,8 +3,7 @@ import { plural } from "./format";
 
 export const en = {
   name: "video2mp3",
-  unreachable:
-    "The service cannot be reached. Check your connection, then try again.",
+  unreachable: "The service cannot be reached. Check your connection, then try again.",
   unknownProblem: "Something went wrong. Try again in a moment.",
 
   nav: {
@@ -26,15 +25,10 @@ export const en = {
 
   home: {
     headline: "Turn a video into an MP3",
-    promise:
-      "Drop a video anywhere on this page. Only its sound is sent, so even a long one takes little time.",
+    promise: "Drop a video anywhere on this page. Only its sound is sent, so even a long one takes little time.",
     choose: "Choose videos",
     chooseFolder: "or a whole folder",
-    facts: [
-      "Videos up to 20 GB",
-      "Interrupted uploads continue",
-      "No trackers, no cookies",
-    ],
+    facts: ["Videos up to 20 GB", "Interrupted uploads continue", "No trackers, no cookies"],
     more: "Add videos",
     moreHint: "or drop them anywhere",
     drop: "Drop to add",
@@ -48,19 +42,16 @@ export const en = {
         one: "Ready to convert",
         other: "# files, ready to convert",
       }),
-    start: (count: number) =>
-      plural(count, { one: "Convert to MP3", other: "Convert # files" }),
+    start: (count: number) => plural(count, { one: "Convert to MP3", other: "Convert # files" }),
     remove: (name: string) => `Remove ${name}`,
-    tracks: (count: number) =>
-      plural(count, { one: "# soundtrack", other: "# soundtracks" }),
+    tracks: (count: number) => plural(count, { one: "# soundtrack", other: "# soundtracks" }),
   },
 
   options: {
     title: "Options",
     standard: "Best quality for this file",
     quality: "Quality",
-    qualityHint:
-      "Automatic keeps MP3 sound as it is and encodes other sound at about 190 kbit/s.",
+    qualityHint: "Automatic keeps MP3 sound as it is and encodes other sound at about 190 kbit/s.",
     qualities: {
       auto: "Automatic",
       copy: "Copy, if it is MP3 already",
@@ -107,25 +98,20 @@ export const en = {
     chapters: "Keep the chapters",
     chaptersHint: "So that players can jump to them.",
     damaged: "Convert damaged videos, too",
-    damagedHint:
-      "Missing sound becomes silence. Otherwise, you are told that the video is damaged.",
+    damagedHint: "Missing sound becomes silence. Otherwise, you are told that the video is damaged.",
     onlySound: "Send only the sound",
-    onlySoundHint:
-      "The sound is taken out of the video on your device, unchanged. Turn it off to send the whole file.",
+    onlySoundHint: "The sound is taken out of the video on your device, unchanged. Turn it off to send the whole file.",
     startAtOnce: "Start without asking",
-    startAtOnceHint:
-      "Files are converted with these options as soon as you drop them.",
+    startAtOnceHint: "Files are converted with these options as soon as you drop them.",
   },
 
   login: {
     createTitle: "Almost there",
-    createReason:
-      "Create an account, so that your MP3s are yours alone and wait for you.",
+    createReason: "Create an account, so that your MP3s are yours alone and wait for you.",
     logInTitle: "Welcome back",
     logInReason: "Log in to continue.",
     endedTitle: "Please log in again",
-    endedReason:
-      "Your session has ended. Nothing is lost: uploads continue as soon as you are logged in.",
+    endedReason: "Your session has ended. Nothing is lost: uploads continue as soon as you are logged in.",
     email: "E-mail",
     password: "Password",
     passwordHint: "At least 10 characters. A short sentence is good.",
@@ -163,8 +149,7 @@ export const en = {
     progress: (name: string) => `Progress of ${name}`,
     save: "Save MP3",
     saveNamed: (name: string) => `Save MP3 of ${name}`,
-    notes: (count: number) =>
-      plural(count, { one: "One thing to know", other: "# things to know" }),
+    notes: (count: number) => plural(count, { one: "One thing to know", other: "# things to know" }),
   },
 
   player: {
@@ -187,8 +172,7 @@ export const en = {
       failed: "Failed",
     },
     empty: "Your MP3s will be here.",
-    emptyHint:
-      "Convert a video, and you can play it, save it and share it from this page.",
+    emptyHint: "Convert a video, and you can play it, save it and share it from this page.",
     emptyAction: "Convert a video",
     nothingFound: "Nothing matches.",
     loggedOut: "Log in to see your MP3s.",
@@ -196,19 +180,15 @@ export const en = {
     loading: "Loading …",
     select: (name: string) => `Select ${name}`,
     selectAll: "Select all",
-    selected: (count: number) =>
-      plural(count, { one: "# selected", other: "# selected" }),
+    selected: (count: number) => plural(count, { one: "# selected", other: "# selected" }),
     zip: "Save as ZIP",
     copyLink: (name: string) => `Copy a link to ${name}`,
-    copied: (days: string) =>
-      `Link copied. It works for ${days}, without a login.`,
-    copyFailed:
-      "The link could not be copied. Allow this page to use the clipboard.",
+    copied: (days: string) => `Link copied. It works for ${days}, without a login.`,
+    copyFailed: "The link could not be copied. Allow this page to use the clipboard.",
     linkDays: "3 days",
     remove: (name: string) => `Delete ${name}`,
     removeSelected: "Delete",
-    removed: (count: number, name: string) =>
-      count === 1 ? `${name} is deleted.` : `${count} MP3s are deleted.`,
+    removed: (count: number, name: string) => (count === 1 ? `${name} is deleted.` : `${count} MP3s are deleted.`),
     undo: "Undo",
     expires: (when: string) => `deleted ${when}`,
   },
@@ -249,8 +229,7 @@ export const en = {
   said: {
     completed: (name: string) => `${name} is ready.`,
     failed: (name: string) => `${name} failed.`,
-    added: (count: number) =>
-      plural(count, { one: "# file added.", other: "# files added." }),
+    added: (count: number) => plural(count, { one: "# file added.", other: "# files added." }),
   },
 };
 

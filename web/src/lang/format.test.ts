@@ -3,8 +3,7 @@ import { describe, expect, test } from "vitest";
 import { choose } from ".";
 import { clock, day, language, percent, plural, size, span } from "./format";
 
-const plain = (text: string) =>
-  text.replaceAll("\u00a0", " ").replaceAll("\u202f", " ");
+const plain = (text: string) => text.replaceAll("\u00a0", " ").replaceAll("\u202f", " ");
 
 describe("formats", () => {
   test.each([
@@ -21,18 +20,14 @@ describe("formats", () => {
     [7.9, "0:07"],
     [187, "3:07"],
     [3727, "1:02:07"],
-  ])("%d seconds are at %s", (seconds, text) =>
-    expect(clock(seconds)).toBe(text),
-  );
+  ])("%d seconds are at %s", (seconds, text) => expect(clock(seconds)).toBe(text));
 
   test.each([
     [1, "5 sec"],
     [42, "45 sec"],
     [61, "2 min"],
     [5400, "1.5 hr"],
-  ])("%d seconds take %s", (seconds, text) =>
-    expect(plain(span(seconds))).toBe(text),
-  );
+  ])("%d seconds take %s", (seconds, text) => expect(plain(span(seconds))).toBe(text));
 
   test("nothing is at 100 % before it is done", () => {
     expect(percent(0.999)).toBe("99%");
@@ -53,9 +48,7 @@ describe("formats", () => {
 
   test("one is not many", () => {
     expect(plural(1, { one: "# file", other: "# files" })).toBe("1 file");
-    expect(plural(1200, { one: "# file", other: "# files" })).toBe(
-      "1,200 files",
-    );
+    expect(plural(1200, { one: "# file", other: "# files" })).toBe("1,200 files");
   });
 });
 

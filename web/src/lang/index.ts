@@ -23,9 +23,7 @@ export function choose(wanted: readonly string[]): {
   return { language: "en", locale: "en" };
 }
 
-export async function speak(
-  wanted: readonly string[] = navigator.languages,
-): Promise<void> {
+export async function speak(wanted: readonly string[] = navigator.languages): Promise<void> {
   const chosen = choose(wanted);
   try {
     t = await LANGUAGES[chosen.language]!();

@@ -8,11 +8,7 @@ export const HEADER_BYTES = 10;
 
 /** How long the tag is, header included; 0 if there is none. */
 export function tagBytes(beginning: Uint8Array): number {
-  if (
-    beginning.length < HEADER_BYTES ||
-    text(beginning.subarray(0, 3)) !== "ID3"
-  )
-    return 0;
+  if (beginning.length < HEADER_BYTES || text(beginning.subarray(0, 3)) !== "ID3") return 0;
   return HEADER_BYTES + syncsafe(beginning, 6);
 }
 
@@ -23,9 +19,7 @@ export function readId3(bytes: Uint8Array): Id3 {
   for (const { id, data } of frames(bytes, HEADER_BYTES, bytes[3]!)) {
     if (id === "CHAP") {
       const end = data.indexOf(0);
-      const title = [...frames(data, end + 17, bytes[3]!)].find(
-        (frame) => frame.id === "TIT2",
-      );
+      const title = [...frames(data, end + 17, bytes[3]!)].find((frame) => frame.id === "TIT2");
       found.chapters.push({
         start: uint32(data, end + 1) / 1000,
         title: title ? decoded(title.data) : "",
@@ -37,15 +31,10 @@ export function readId3(bytes: Uint8Array): Id3 {
   return found;
 }
 
-function* frames(
-  bytes: Uint8Array,
-  from: number,
-  version: number,
-): Generator<{ id: string; data: Uint8Array }> {
+function* frames(bytes: Uint8Array, from: number, version: number): Generator<{ id: string; data: Uint8Array }> {
   let at = from;
   while (at + 10 <= bytes.length && bytes[at] !== 0) {
-    const length =
-      version === 4 ? syncsafe(bytes, at + 4) : uint32(bytes, at + 4);
+    const length = version === 4 ? syncsafe(bytes, at + 4) : uint32(bytes, at + 4);
     if (at + 10 + length > bytes.length) return;
     yield {
       id: text(bytes.subarray(at, at + 4)),
@@ -60,9 +49,7 @@ function picture(data: Uint8Array): Blob | null {
   const type = text(data.subarray(1, endOfType));
   const wide = data[0] === 1 || data[0] === 2;
   let end = endOfType + 2;
-  if (wide)
-    while (end + 1 < data.length && (data[end] !== 0 || data[end + 1] !== 0))
-      end += 2;
+  if (wide) while (end + 1 < data.length && (data[end] !== 0 || data[end + 1] !== 0)) end += 2;
   else end = data.indexOf(0, end);
   if (end < 0 || !/^image\/(jpeg|png)$/.test(type)) return null;
   return new Blob([data.slice(end + (wide ? 2 : 1))], { type });
@@ -70,15 +57,10 @@ function picture(data: Uint8Array): Blob | null {
 
 function decoded(data: Uint8Array): string {
   const encodings = ["latin1", "utf-16", "utf-16be", "utf-8"];
-  return new TextDecoder(encodings[data[0]!] ?? "latin1")
-    .decode(data.subarray(1))
-    .replace(/\0+$/, "");
+  return new TextDecoder(encodings[data[0]!] ?? "latin1").decode(data.subarray(1)).replace(/\0+$/, "");
 }
 
 const text = (bytes: Uint8Array): string => String.fromCharCode(...bytes);
-const uint32 = (bytes: Uint8Array, at: number): number =>
-  new DataView(bytes.buffer, bytes.byteOffset).getUint32(at);
+const uint32 = (bytes: Uint8Array, at: number): number => new DataView(bytes.buffer, bytes.byteOffset).getUint32(at);
 const syncsafe = (bytes: Uint8Array, at: number): number =>
-  bytes
-    .subarray(at, at + 4)
-    .reduce((value, byte) => value * 128 + (byte & 127), 0);
+  bytes.subarray(at, at + 4).reduce((value, byte) => value * 128 + (byte & 127), 0);

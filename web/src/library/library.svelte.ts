@@ -16,18 +16,12 @@ const PAGE = 50;
 const MOST_IN_ZIP = 100;
 
 /** The conversions that match all words of a search, in their names, titles, artists and albums. */
-export function matching(
-  items: readonly Conversion[],
-  search: string,
-  filter: Filter,
-): Conversion[] {
+export function matching(items: readonly Conversion[], search: string, filter: Filter): Conversion[] {
   const words = search.toLocaleLowerCase().split(/\s+/).filter(Boolean);
   return items.filter((item) => {
     if (!STATES[filter].includes(item.state)) return false;
     const { title, artist, album } = item.options;
-    const text = [item.filename, title, artist, album]
-      .join(" ")
-      .toLocaleLowerCase();
+    const text = [item.filename, title, artist, album].join(" ").toLocaleLowerCase();
     return words.every((word) => text.includes(word));
   });
 }
@@ -57,8 +51,7 @@ class Library {
 
   /** A search is about all conversions, so those that were not fetched yet are. */
   async loadAll(): Promise<void> {
-    while (this.#cursor !== null && !this.loading && this.trouble === null)
-      await this.more();
+    while (this.#cursor !== null && !this.loading && this.trouble === null) await this.more();
   }
 
   clear(): void {
@@ -75,10 +68,7 @@ class Library {
       const page = await api.list(cursor, PAGE);
       const fresh = page.items.filter(({ id }) => !this.#removed.has(id));
       const ids = new Set(fresh.map(({ id }) => id));
-      this.items =
-        cursor === null
-          ? fresh
-          : [...this.items.filter(({ id }) => !ids.has(id)), ...fresh];
+      this.items = cursor === null ? fresh : [...this.items.filter(({ id }) => !ids.has(id)), ...fresh];
       this.#cursor = page.next_cursor;
       this.loaded = true;
     } catch (error) {
@@ -106,9 +96,7 @@ class Library {
     const before = this.items;
     for (const item of gone) this.#removed.set(item.id, item);
     this.items = before.filter(({ id }) => !ids.includes(id));
-    this.selected = new Set(
-      [...this.selected].filter((id) => !ids.includes(id)),
-    );
+    this.selected = new Set([...this.selected].filter((id) => !ids.includes(id)));
     notices.show(
       t.library.removed(gone.length, gone[0]?.filename ?? ""),
       { label: t.library.undo, run: () => this.#undo(gone) },
@@ -118,9 +106,7 @@ class Library {
 
   #undo(gone: readonly Conversion[]): void {
     for (const { id } of gone) this.#removed.delete(id);
-    this.items = [...this.items, ...gone].sort((a, b) =>
-      b.created_at.localeCompare(a.created_at),
-    );
+    this.items = [...this.items, ...gone].sort((a, b) => b.created_at.localeCompare(a.created_at));
   }
 
   /** Delete for good what was taken out of the list; all of it when the page is closed. */

@@ -11,11 +11,7 @@ beforeAll(async () => {
   ({ matching } = await import("./library.svelte"));
 });
 
-const conversion = (
-  filename: string,
-  state = "completed",
-  title: string | null = null,
-) =>
+const conversion = (filename: string, state = "completed", title: string | null = null) =>
   ({
     filename,
     state,
@@ -28,10 +24,8 @@ const all = [
   conversion("VID_0001.mov", "failed", "Rome by night"),
   conversion("old.mp4", "cancelled"),
 ];
-const found = (
-  search: string,
-  filter: Parameters<typeof matching>[2] = "all",
-) => matching(all, search, filter).map(({ filename }) => filename);
+const found = (search: string, filter: Parameters<typeof matching>[2] = "all") =>
+  matching(all, search, filter).map(({ filename }) => filename);
 
 test("a search finds names and titles, whatever the case", () => {
   expect(found("rome")).toEqual(["Holiday in Rome.mp4", "VID_0001.mov"]);

@@ -10,8 +10,7 @@ export function localAddress(link: Link): string {
 }
 
 /** The token of a signed link to one MP3. */
-export const tokenOf = (link: Link): string =>
-  link.url.slice(link.url.lastIndexOf("/") + 1);
+export const tokenOf = (link: Link): string => link.url.slice(link.url.lastIndexOf("/") + 1);
 
 /** Let the browser download what a signed link leads to. */
 export async function save(link: Link): Promise<void> {

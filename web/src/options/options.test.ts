@@ -1,12 +1,6 @@
 import { expect, test } from "vitest";
 
-import {
-  DEFAULTS,
-  NO_CHOICES,
-  optionValues,
-  remember,
-  remembered,
-} from "./options";
+import { DEFAULTS, NO_CHOICES, optionValues, remember, remembered } from "./options";
 
 test("defaults are left to the service", () => {
   expect(optionValues(DEFAULTS, NO_CHOICES)).toEqual({});
@@ -39,9 +33,7 @@ test("a mix of all soundtracks is an option of its own", () => {
 });
 
 test("a trimmed sound cannot be a copy, so the quality is automatic", () => {
-  expect(
-    optionValues({ ...DEFAULTS, quality: "copy" }, { ...NO_CHOICES, end: 10 }),
-  ).toEqual({ end: "10" });
+  expect(optionValues({ ...DEFAULTS, quality: "copy" }, { ...NO_CHOICES, end: 10 })).toEqual({ end: "10" });
 });
 
 test("preferences are remembered, and unknown or broken ones are not", () => {
@@ -54,9 +46,6 @@ test("preferences are remembered, and unknown or broken ones are not", () => {
   remember({ ...DEFAULTS, quality: "320" }, storage);
   expect(remembered(storage)).toEqual({ ...DEFAULTS, quality: "320" });
 
-  storage.setItem(
-    "video2mp3.preferences",
-    '{"quality": 7, "colour": "red", "chapters": "none"}',
-  );
+  storage.setItem("video2mp3.preferences", '{"quality": 7, "colour": "red", "chapters": "none"}');
   expect(remembered(storage)).toEqual({ ...DEFAULTS, chapters: "none" });
 });

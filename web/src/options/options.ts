@@ -59,8 +59,7 @@ export function remembered(storage: Storage): Preferences {
   try {
     const stored = JSON.parse(storage.getItem(KEY) ?? "{}");
     const known = Object.entries(stored).filter(
-      ([name, value]) =>
-        typeof value === typeof DEFAULTS[name as keyof Preferences],
+      ([name, value]) => typeof value === typeof DEFAULTS[name as keyof Preferences],
     );
     return { ...DEFAULTS, ...Object.fromEntries(known) };
   } catch {
@@ -77,10 +76,7 @@ export function remember(preferences: Preferences, storage: Storage): void {
 }
 
 /** Whether the choices leave the sound as it is, so that it can be copied bit by bit. */
-export function canCopy(
-  preferences: Preferences,
-  choices: FileChoices,
-): boolean {
+export function canCopy(preferences: Preferences, choices: FileChoices): boolean {
   return (
     preferences.channels === "auto" &&
     preferences.loudness === "" &&
@@ -91,15 +87,11 @@ export function canCopy(
 }
 
 /** The options to send: those that are not the service's own defaults. */
-export function optionValues(
-  preferences: Preferences,
-  choices: FileChoices,
-): OptionValues {
+export function optionValues(preferences: Preferences, choices: FileChoices): OptionValues {
   const { quality, channels, loudness, cover, chapters, damaged } = preferences;
   const values: OptionValues = {
     // `copy` excludes options that change the sound, and the page offers both, so the more special choice wins.
-    quality:
-      quality === "copy" && !canCopy(preferences, choices) ? "auto" : quality,
+    quality: quality === "copy" && !canCopy(preferences, choices) ? "auto" : quality,
     channels,
     loudness,
     cover,
@@ -113,12 +105,7 @@ export function optionValues(
     [choices.track === "mix" ? "tracks" : "track"]: choices.track,
   };
   const own = { ...DEFAULTS } as Record<string, unknown>;
-  return Object.fromEntries(
-    Object.entries(values).filter(
-      ([name, value]) => value !== "" && value !== own[name],
-    ),
-  );
+  return Object.fromEntries(Object.entries(values).filter(([name, value]) => value !== "" && value !== own[name]));
 }
 
-const seconds = (value: number): string =>
-  value.toFixed(3).replace(/\.?0+$/, "");
+const seconds = (value: number): string => value.toFixed(3).replace(/\.?0+$/, "");

@@ -8,8 +8,7 @@ test("conversions that move are asked for every second", () => {
 
 test("conversions that stand still are asked for less and less, down to every ten seconds", () => {
   const waits = [1000];
-  for (let i = 0; i < 8; i += 1)
-    waits.push(nextPoll(waits.at(-1)!, { moved: false, hidden: false }));
+  for (let i = 0; i < 8; i += 1) waits.push(nextPoll(waits.at(-1)!, { moved: false, hidden: false }));
 
   expect(waits.slice(0, 4)).toEqual([1000, 1500, 2250, 3375]);
   expect(waits.at(-1)).toBe(10_000);
@@ -20,7 +19,5 @@ test("a hidden tab asks every ten seconds at most", () => {
 });
 
 test("a service that cannot be reached is tried at once and then more rarely", () => {
-  expect([0, 1, 2, 3, 4, 5, 9].map(nextTry)).toEqual([
-    500, 1000, 2000, 4000, 8000, 10_000, 10_000,
-  ]);
+  expect([0, 1, 2, 3, 4, 5, 9].map(nextTry)).toEqual([500, 1000, 2000, 4000, 8000, 10_000, 10_000]);
 });

@@ -5,8 +5,7 @@ import { ExtractionSource } from "./extraction_source";
 function streamOf(parts: readonly string[]): ReadableStream<Uint8Array> {
   return new ReadableStream({
     start(controller) {
-      for (const part of parts)
-        controller.enqueue(new TextEncoder().encode(part));
+      for (const part of parts) controller.enqueue(new TextEncoder().encode(part));
       controller.close();
     },
   });

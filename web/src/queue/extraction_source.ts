@@ -17,10 +17,7 @@ export class ExtractionSource {
 
   constructor(private readonly extraction: Extraction) {}
 
-  async slice(
-    start: number,
-    end: number,
-  ): Promise<{ value: Blob | null; done: boolean }> {
+  async slice(start: number, end: number): Promise<{ value: Blob | null; done: boolean }> {
     try {
       if (start < this.#position) this.close();
       await this.#readUntil(start, end);
@@ -54,8 +51,7 @@ export class ExtractionSource {
     this.#dropBefore(start);
     while (!this.#done && this.#position + this.#held < end) {
       const { value, done } = await reader.read();
-      if (reader !== this.#reader)
-        throw new DOMException("The source was closed.", "AbortError");
+      if (reader !== this.#reader) throw new DOMException("The source was closed.", "AbortError");
       if (done) {
         this.#done = true;
       } else {
@@ -64,16 +60,12 @@ export class ExtractionSource {
         this.#dropBefore(start);
       }
     }
-    if (this.#position < start)
-      throw new Error("The extraction is shorter than before.");
+    if (this.#position < start) throw new Error("The extraction is shorter than before.");
   }
 
   #dropBefore(start: number): void {
     let first: Uint8Array | undefined;
-    while (
-      this.#position < start &&
-      (first = this.#parts.shift()) !== undefined
-    ) {
+    while (this.#position < start && (first = this.#parts.shift()) !== undefined) {
       const dropped = Math.min(first.length, start - this.#position);
       if (dropped < first.length) this.#parts.unshift(first.subarray(dropped));
       this.#position += dropped;

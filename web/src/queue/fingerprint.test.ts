@@ -2,8 +2,7 @@ import { expect, test } from "vitest";
 
 import { fingerprint } from "./fingerprint";
 
-const file = (bytes: string, name = "talk.mp4", lastModified = 1) =>
-  new File([bytes], name, { lastModified });
+const file = (bytes: string, name = "talk.mp4", lastModified = 1) => new File([bytes], name, { lastModified });
 const long = (end: string) => "x".repeat(300_000) + end;
 
 test("the same file has the same fingerprint", async () => {
@@ -20,7 +19,5 @@ test.each([
 });
 
 test("a large file with another end has another fingerprint", async () => {
-  expect(await fingerprint(file(long("a")))).not.toBe(
-    await fingerprint(file(long("b"))),
-  );
+  expect(await fingerprint(file(long("a")))).not.toBe(await fingerprint(file(long("b"))));
 });

@@ -5,10 +5,7 @@ const SAMPLE = 64 * 1024;
  * and its end. It guards against mistakes, not against malice: the service proves every MP3 anyway.
  */
 export async function fingerprint(file: File): Promise<string> {
-  const ends = new Blob([
-    file.slice(0, SAMPLE),
-    file.slice(Math.max(SAMPLE, file.size - SAMPLE)),
-  ]);
+  const ends = new Blob([file.slice(0, SAMPLE), file.slice(Math.max(SAMPLE, file.size - SAMPLE))]);
   const hash = fnv1a(new Uint8Array(await ends.arrayBuffer()));
   return [file.name, file.size, file.lastModified, hash.toString(16)].join("|");
 }

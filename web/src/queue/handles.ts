@@ -10,15 +10,10 @@ export interface FileHandle extends FileSystemFileHandle {
   requestPermission?(options: { mode: "read" }): Promise<PermissionState>;
 }
 
-async function run<T>(
-  mode: IDBTransactionMode,
-  work: (store: IDBObjectStore) => IDBRequest<T>,
-): Promise<T> {
+async function run<T>(mode: IDBTransactionMode, work: (store: IDBObjectStore) => IDBRequest<T>): Promise<T> {
   const database = await promise(open());
   try {
-    return await promise(
-      work(database.transaction(STORE, mode).objectStore(STORE)),
-    );
+    return await promise(work(database.transaction(STORE, mode).objectStore(STORE)));
   } finally {
     database.close();
   }
@@ -39,27 +34,18 @@ function promise<T>(request: IDBRequest<T>): Promise<T> {
 
 export const handles = {
   /** Keep a handle. A browser that cannot, as in a private window, does no harm. */
-  keep: (key: string, handle: FileHandle) =>
-    run("readwrite", (store) => store.put(handle, key)).catch(() => {}),
+  keep: (key: string, handle: FileHandle) => run("readwrite", (store) => store.put(handle, key)).catch(() => {}),
 
-  forget: (key: string) =>
-    run("readwrite", (store) => store.delete(key)).catch(() => {}),
+  forget: (key: string) => run("readwrite", (store) => store.delete(key)).catch(() => {}),
 
   /** The file behind a kept handle; null if there is none, or the browser wants to ask and must not. */
-  async file(
-    key: string,
-    { mayAsk }: { mayAsk: boolean },
-  ): Promise<File | null> {
+  async file(key: string, { mayAsk }: { mayAsk: boolean }): Promise<File | null> {
     try {
-      const handle = await run<FileHandle | undefined>("readonly", (store) =>
-        store.get(key),
-      );
+      const handle = await run<FileHandle | undefined>("readonly", (store) => store.get(key));
       if (handle === undefined) return null;
-      let permission =
-        (await handle.queryPermission?.({ mode: "read" })) ?? "prompt";
+      let permission = (await handle.queryPermission?.({ mode: "read" })) ?? "prompt";
       if (permission === "prompt" && mayAsk) {
-        permission =
-          (await handle.requestPermission?.({ mode: "read" })) ?? "denied";
+        permission = (await handle.requestPermission?.({ mode: "read" })) ?? "denied";
       }
       return permission === "granted" ? await handle.getFile() : null;
     } catch {

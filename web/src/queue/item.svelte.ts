@@ -1,9 +1,5 @@
 import type { Conversion } from "../api/client";
-import {
-  NO_CHOICES,
-  type FileChoices,
-  type OptionValues,
-} from "../options/options";
+import { NO_CHOICES, type FileChoices, type OptionValues } from "../options/options";
 import { randomName } from "../random";
 import type { Extraction, Sound } from "../sound";
 import { Speed } from "./speed";
@@ -62,10 +58,7 @@ export class Item {
   }
 
   static ofConversion(conversion: Conversion): Item {
-    const item = new Item(
-      conversion.filename,
-      conversion.video.original_bytes ?? conversion.video.bytes,
-    );
+    const item = new Item(conversion.filename, conversion.video.original_bytes ?? conversion.video.bytes);
     item.state = "queued";
     item.observe(conversion);
     return item;
@@ -104,10 +97,7 @@ export class Item {
     } as const;
     this.move(moves[conversion.state]);
     this.trouble = conversion.error?.detail ?? null;
-    return (
-      before?.state !== conversion.state ||
-      before.progress !== conversion.progress
-    );
+    return before?.state !== conversion.state || before.progress !== conversion.progress;
   }
 
   /** Between 0 and 1; null while it cannot be known. */

@@ -25,9 +25,7 @@ class Queue {
   items = $state<Item[]>([]);
   ready = $derived(this.items.filter((item) => item.state === "ready"));
   /** What was started, newest first. */
-  started = $derived(
-    this.items.filter((item) => item.state !== "ready").toReversed(),
-  );
+  started = $derived(this.items.filter((item) => item.state !== "ready").toReversed());
   needsPage = $derived(this.items.some((item) => needsPage(item.state)));
 
   #uploads = new Map<Item, Upload>();
@@ -40,9 +38,7 @@ class Queue {
     for (const upload of unfinished.all()) {
       const item = Item.ofUpload(upload);
       this.items.push(item);
-      const file = session.exists
-        ? await handles.file(item.key, { mayAsk: false })
-        : null;
+      const file = session.exists ? await handles.file(item.key, { mayAsk: false }) : null;
       if (file !== null) await this.#continueWith(item, file);
     }
     await this.#takeUpConversions();
@@ -53,10 +49,7 @@ class Queue {
     const { items } = await api.list(null).catch(() => ({ items: [] }));
     const known = new Set(this.items.map((item) => item.conversionId));
     for (const conversion of items.toReversed()) {
-      if (
-        isAtService(conversion.state as Item["state"]) &&
-        !known.has(conversion.id)
-      ) {
+      if (isAtService(conversion.state as Item["state"]) && !known.has(conversion.id)) {
         this.items.push(Item.ofConversion(conversion));
       }
     }
@@ -69,10 +62,7 @@ class Queue {
     void import("tus-js-client").catch(() => {});
     for (const { file, handle } of dropped) {
       const print = await fingerprint(file).catch(() => "");
-      const waiting = this.items.find(
-        (item) =>
-          item.fingerprint === print && item.state === "paused" && !item.file,
-      );
+      const waiting = this.items.find((item) => item.fingerprint === print && item.state === "paused" && !item.file);
       if (waiting) {
         if (handle) void handles.keep(waiting.key, handle);
         await this.#continueWith(waiting, file);
@@ -180,8 +170,7 @@ class Queue {
 
   async #send(item: Item): Promise<void> {
     const file = item.file!;
-    const wantsSound =
-      item.sent === null ? preferences.onlySound : item.sent === "sound";
+    const wantsSound = item.sent === null ? preferences.onlySound : item.sent === "sound";
     item.extraction = wantsSound ? await extractionOf(item) : null;
     if (item.state !== "sending") return;
     const sent = item.extraction ? "sound" : "whole";
@@ -194,8 +183,7 @@ class Queue {
     const metadata = {
       // That of the video in any case, since it is what the person knows it by.
       filename: file.name,
-      filetype:
-        item.extraction?.mimeType ?? (file.type || "application/octet-stream"),
+      filetype: item.extraction?.mimeType ?? (file.type || "application/octet-stream"),
       original_bytes: String(file.size),
       sent,
       ...options,
@@ -261,12 +249,7 @@ class Queue {
   }
 
   #keep(item: Item): void {
-    if (
-      item.uploadUrl === null ||
-      item.sent === null ||
-      item.fingerprint === ""
-    )
-      return;
+    if (item.uploadUrl === null || item.sent === null || item.fingerprint === "") return;
     unfinished.keep({
       key: item.key,
       fingerprint: item.fingerprint,
@@ -281,8 +264,7 @@ class Queue {
 
   /** Remember how far all uploads are, when the page may be closed. */
   keepAll(): void {
-    for (const item of this.items)
-      if (isSending(item.state) || item.state === "paused") this.#keep(item);
+    for (const item of this.items) if (isSending(item.state) || item.state === "paused") this.#keep(item);
   }
 
   /** Ask soon, because something may have changed. */
@@ -298,9 +280,7 @@ class Queue {
 
   /** Ask for all conversions under way in one request. */
   async #ask(): Promise<void> {
-    const watched = this.items
-      .filter((item) => isAtService(item.state))
-      .slice(0, IDS_AT_ONCE);
+    const watched = this.items.filter((item) => isAtService(item.state)).slice(0, IDS_AT_ONCE);
     if (watched.length === 0) return;
     let moved = false;
     try {
@@ -312,21 +292,15 @@ class Queue {
         moved = this.#observe(watched, answer.items);
       }
     } catch (error) {
-      if (error instanceof LoginNeeded && !(await account.require("ended")))
-        return;
+      if (error instanceof LoginNeeded && !(await account.require("ended"))) return;
     }
     this.#schedule(nextPoll(this.#pollMs, { moved, hidden: document.hidden }));
   }
 
-  #observe(
-    watched: readonly Item[],
-    conversions: readonly Conversion[],
-  ): boolean {
+  #observe(watched: readonly Item[], conversions: readonly Conversion[]): boolean {
     let moved = false;
     for (const item of watched) {
-      const conversion = conversions.find(
-        ({ id }) => id === item.conversionId!,
-      );
+      const conversion = conversions.find(({ id }) => id === item.conversionId!);
       // It was deleted elsewhere.
       if (conversion === undefined) moved = item.move("cancel") || moved;
       else moved = item.observe(conversion) || moved;

@@ -4,10 +4,8 @@ import { Speed } from "./speed";
 
 test("a speed is that of the last seconds", () => {
   const speed = new Speed();
-  for (let second = 0; second <= 10; second += 1)
-    speed.note(second * 100, second * 1000);
-  for (let second = 11; second <= 20; second += 1)
-    speed.note(1000 + (second - 10) * 900, second * 1000);
+  for (let second = 0; second <= 10; second += 1) speed.note(second * 100, second * 1000);
+  for (let second = 11; second <= 20; second += 1) speed.note(1000 + (second - 10) * 900, second * 1000);
 
   expect(speed.value).toBe(900);
 });

@@ -8,15 +8,13 @@ export class Speed {
   note(bytes: number, at: number): void {
     if (bytes < (this.#points.at(-1)?.bytes ?? 0)) this.#points = [];
     this.#points.push({ at, bytes });
-    while (this.#points.length > 2 && this.#points[0]!.at < at - WINDOW_MS)
-      this.#points.shift();
+    while (this.#points.length > 2 && this.#points[0]!.at < at - WINDOW_MS) this.#points.shift();
   }
 
   /** Bytes per second; null until there is something to tell. */
   get value(): number | null {
     const [first, last] = [this.#points[0], this.#points.at(-1)];
-    if (first === undefined || last === undefined || last.at - first.at < 500)
-      return null;
+    if (first === undefined || last === undefined || last.at - first.at < 500) return null;
     return ((last.bytes - first.bytes) / (last.at - first.at)) * 1000;
   }
 

@@ -3,23 +3,16 @@ import { describe, expect, test } from "vitest";
 import { after, next, type Move, type State } from "./states";
 
 function run(...moves: Move[]): State | null {
-  return moves.reduce<State | null>(
-    (state, move) => state && after(state, move),
-    "ready",
-  );
+  return moves.reduce<State | null>((state, move) => state && after(state, move), "ready");
 }
 
 describe("the way of a file", () => {
   test("leads from the disk to an MP3", () => {
-    expect(run("start", "send", "accept", "convert", "complete")).toBe(
-      "completed",
-    );
+    expect(run("start", "send", "accept", "convert", "complete")).toBe("completed");
   });
 
   test("goes on after a pause and after a lost connection", () => {
-    expect(
-      run("start", "send", "pause", "start", "send", "disconnect", "send"),
-    ).toBe("sending");
+    expect(run("start", "send", "pause", "start", "send", "disconnect", "send")).toBe("sending");
   });
 
   test("can be paused while there is no connection", () => {
@@ -41,10 +34,8 @@ describe("the way of a file", () => {
 });
 
 describe("whose turn it is", () => {
-  const items = (...states: State[]) =>
-    states.map((state, index) => ({ state, index }));
-  const indexes = (...states: State[]) =>
-    next(items(...states)).map((item) => item.index);
+  const items = (...states: State[]) => states.map((state, index) => ({ state, index }));
+  const indexes = (...states: State[]) => next(items(...states)).map((item) => item.index);
 
   test("two are sent at a time", () => {
     expect(indexes("waiting", "waiting", "waiting")).toEqual([0, 1]);
@@ -56,8 +47,6 @@ describe("whose turn it is", () => {
   });
 
   test("what is paused or already at the service takes no place", () => {
-    expect(
-      indexes("paused", "converting", "ready", "waiting", "waiting"),
-    ).toEqual([3, 4]);
+    expect(indexes("paused", "converting", "ready", "waiting", "waiting")).toEqual([3, 4]);
   });
 });

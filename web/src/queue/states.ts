@@ -13,16 +13,7 @@ export type State =
 
 /** What can happen to it. */
 export type Move =
-  | "start"
-  | "send"
-  | "pause"
-  | "disconnect"
-  | "accept"
-  | "queue"
-  | "convert"
-  | "complete"
-  | "fail"
-  | "cancel";
+  "start" | "send" | "pause" | "disconnect" | "accept" | "queue" | "convert" | "complete" | "fail" | "cancel";
 
 const MOVES: Record<State, Partial<Record<Move, State>>> = {
   ready: { start: "waiting" },
@@ -70,23 +61,16 @@ export function after(state: State, move: Move): State | null {
   return MOVES[state][move] ?? null;
 }
 
-export const isSending = (state: State): boolean =>
-  state === "sending" || state === "offline";
-export const isAtService = (state: State): boolean =>
-  state === "queued" || state === "converting";
-export const isOver = (state: State): boolean =>
-  ["completed", "failed", "cancelled"].includes(state);
+export const isSending = (state: State): boolean => state === "sending" || state === "offline";
+export const isAtService = (state: State): boolean => state === "queued" || state === "converting";
+export const isOver = (state: State): boolean => ["completed", "failed", "cancelled"].includes(state);
 /** Whether closing the page would interrupt it. */
-export const needsPage = (state: State): boolean =>
-  state === "waiting" || isSending(state);
+export const needsPage = (state: State): boolean => state === "waiting" || isSending(state);
 
 export const UPLOADS_AT_ONCE = 2;
 
 /** Those that should begin to be sent now, in their order. */
 export function next<T extends { state: State }>(items: readonly T[]): T[] {
-  const free =
-    UPLOADS_AT_ONCE - items.filter((item) => isSending(item.state)).length;
-  return items
-    .filter((item) => item.state === "waiting")
-    .slice(0, Math.max(0, free));
+  const free = UPLOADS_AT_ONCE - items.filter((item) => isSending(item.state)).length;
+  return items.filter((item) => item.state === "waiting").slice(0, Math.max(0, free));
 }

@@ -25,10 +25,7 @@ export const unfinished = {
   },
 
   keep(upload: Unfinished): void {
-    write([
-      ...unfinished.all().filter(({ key }) => key !== upload.key),
-      upload,
-    ]);
+    write([...unfinished.all().filter(({ key }) => key !== upload.key), upload]);
   },
 
   forget(key: string): void {

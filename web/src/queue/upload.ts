@@ -1,8 +1,4 @@
-import type {
-  DetailedError,
-  Upload as TusUpload,
-  UploadOptions,
-} from "tus-js-client";
+import type { DetailedError, Upload as TusUpload, UploadOptions } from "tus-js-client";
 
 import { address } from "../api/address";
 import { session } from "../api/client";
@@ -95,8 +91,7 @@ export class Upload {
       onBeforeRequest: async (request) => {
         this.#token = await session.token();
         request.setHeader("Authorization", `Bearer ${this.#token}`);
-        if (request.getMethod() === "POST")
-          request.setHeader("Idempotency-Key", this.request.key);
+        if (request.getMethod() === "POST") request.setHeader("Idempotency-Key", this.request.key);
       },
       onUploadUrlAvailable: () => this.events.created(this.#tus!.url!),
       onProgress: (sent, total) => {
@@ -108,9 +103,7 @@ export class Upload {
       },
       onSuccess: () => {
         this.stop();
-        this.events.accepted(
-          new URL(this.#tus!.url!).pathname.split("/").at(-1)!,
-        );
+        this.events.accepted(new URL(this.#tus!.url!).pathname.split("/").at(-1)!);
       },
       onError: (error) => this.#failed(error),
     };
@@ -122,32 +115,25 @@ export class Upload {
       uploadSize: body.bytes,
       // Its size is null, since the length is said beside it or comes later; the types know of numbers only.
       fileReader: {
-        openFile: async () =>
-          Object.assign(source, { size: null as unknown as number }),
+        openFile: async () => Object.assign(source, { size: null as unknown as number }),
       },
     };
   }
 
   #failed(error: Error | DetailedError): void {
     if (this.#stopped) return;
-    if (this.#source?.broken)
-      return this.#end(() => this.events.extractionFailed());
+    if (this.#source?.broken) return this.#end(() => this.events.extractionFailed());
     const cause = "causingError" in error ? error.causingError : error;
-    if (cause instanceof LoginNeeded)
-      return this.#end(() => this.events.loginNeeded());
+    if (cause instanceof LoginNeeded) return this.#end(() => this.events.loginNeeded());
     const answer = "originalResponse" in error ? error.originalResponse : null;
     if (!answer) return this.#tryAgain();
     const problem = problemOf(answer.getStatus(), answer.getBody());
     // At another offset than we thought, or with a token that was refused: asking again puts it right.
     if (problem.status === 401) session.distrust(this.#token);
-    if (
-      problem.isTemporary ||
-      ((problem.status === 401 || problem.status === 409) && this.#attempts < 3)
-    ) {
+    if (problem.isTemporary || ((problem.status === 401 || problem.status === 409) && this.#attempts < 3)) {
       return this.#tryAgain();
     }
-    if (problem.status === 401)
-      return this.#end(() => this.events.loginNeeded());
+    if (problem.status === 401) return this.#end(() => this.events.loginNeeded());
     this.#end(() => this.events.refused(problem));
   }
 

@@ -22,16 +22,11 @@ const LARGEST_HEADER = 16;
 /** Yield the boxes of a file, which must fill it to its last byte. */
 export async function* fileBoxes(file: Blob): AsyncGenerator<FileBox> {
   for (let start = 0; start < file.size;) {
-    const header = view(
-      await read(file, start, Math.min(start + LARGEST_HEADER, file.size)),
-    );
+    const header = view(await read(file, start, Math.min(start + LARGEST_HEADER, file.size)));
     expect(header.byteLength >= 8, "The file ends within the header of a box.");
     const { size, length } = sizeOf(header, file.size - start);
     const end = start + size;
-    expect(
-      size >= length && end <= file.size,
-      "The file ends before a box does.",
-    );
+    expect(size >= length && end <= file.size, "The file ends before a box does.");
     yield { type: text(header, 4), start, body: start + length, end };
     start = end;
   }
@@ -43,21 +38,11 @@ export function boxesIn(bytes: Uint8Array): Box[] {
   const whole = view(bytes);
   for (let start = 0; start < bytes.length;) {
     // QuickTime ends some lists with four zeros.
-    if (
-      bytes.length - start < 8 &&
-      bytes.subarray(start).every((byte) => !byte)
-    )
-      break;
-    expect(
-      bytes.length - start >= 8,
-      "A box ends within the header of another.",
-    );
+    if (bytes.length - start < 8 && bytes.subarray(start).every((byte) => !byte)) break;
+    expect(bytes.length - start >= 8, "A box ends within the header of another.");
     const rest = new DataView(whole.buffer, whole.byteOffset + start);
     const { size, length } = sizeOf(rest, bytes.length - start);
-    expect(
-      size >= length && size <= bytes.length - start,
-      "A box is longer than the one around it.",
-    );
+    expect(size >= length && size <= bytes.length - start, "A box is longer than the one around it.");
     const box = bytes.subarray(start, start + size);
     boxes.push({ type: text(rest, 4), bytes: box, body: box.subarray(length) });
     start += size;
@@ -88,11 +73,7 @@ export function box(type: string, ...parts: Uint8Array[]): Uint8Array {
 }
 
 /** Return a box with these children as `change` makes them. A child that becomes null is left out. */
-export function rebuilt(
-  type: string,
-  children: readonly Box[],
-  change: (child: Box) => Uint8Array | null,
-): Uint8Array {
+export function rebuilt(type: string, children: readonly Box[], change: (child: Box) => Uint8Array | null): Uint8Array {
   return box(type, ...children.flatMap((child) => change(child) ?? []));
 }
 
@@ -101,21 +82,13 @@ export function latin(text: string): Uint8Array {
 }
 
 export function text(bytes: DataView, at: number): string {
-  return String.fromCharCode(
-    ...[0, 1, 2, 3].map((offset) => bytes.getUint8(at + offset)),
-  );
+  return String.fromCharCode(...[0, 1, 2, 3].map((offset) => bytes.getUint8(at + offset)));
 }
 
-function sizeOf(
-  header: DataView,
-  available: number,
-): { size: number; length: number } {
+function sizeOf(header: DataView, available: number): { size: number; length: number } {
   const size = header.getUint32(0);
   if (size === 0) return { size: available, length: 8 };
   if (size > 1) return { size, length: 8 };
-  expect(
-    header.byteLength >= LARGEST_HEADER,
-    "The file ends within the header of a box.",
-  );
+  expect(header.byteLength >= LARGEST_HEADER, "The file ends within the header of a box.");
   return { size: Number(header.getBigUint64(8)), length: LARGEST_HEADER };
 }

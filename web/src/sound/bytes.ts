@@ -10,23 +10,13 @@ export interface Range {
 const SLICE_BYTES = 1024 * 1024;
 
 /** Read part of a file, which must be there. WebKit and Chromium on Windows cannot be trusted with `Blob.stream()`. */
-export async function read(
-  file: Blob,
-  start: number,
-  end: number,
-): Promise<Uint8Array> {
-  expect(
-    start >= 0 && start <= end && end <= file.size,
-    "The file ends before it should.",
-  );
+export async function read(file: Blob, start: number, end: number): Promise<Uint8Array> {
+  expect(start >= 0 && start <= end && end <= file.size, "The file ends before it should.");
   return new Uint8Array(await file.slice(start, end).arrayBuffer());
 }
 
 /** Read part of a file in slices. */
-export async function* slices(
-  file: Blob,
-  { start, end }: Range,
-): AsyncGenerator<Uint8Array> {
+export async function* slices(file: Blob, { start, end }: Range): AsyncGenerator<Uint8Array> {
   for (let at = start; at < end; at += SLICE_BYTES) {
     yield await read(file, at, Math.min(at + SLICE_BYTES, end));
   }
@@ -46,10 +36,7 @@ export class Reader {
   async peek(count: number): Promise<Uint8Array> {
     const offset = this.position - this.#start;
     if (offset < 0 || offset + count > this.#slice.length) {
-      const end = Math.min(
-        this.position + Math.max(count, SLICE_BYTES),
-        this.file.size,
-      );
+      const end = Math.min(this.position + Math.max(count, SLICE_BYTES), this.file.size);
       this.#slice = await read(this.file, this.position, end);
       this.#start = this.position;
     }
@@ -67,9 +54,7 @@ export class Reader {
 }
 
 export function concat(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(
-    parts.reduce((length, part) => length + part.length, 0),
-  );
+  const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
   let at = 0;
   for (const part of parts) {
     whole.set(part, at);
@@ -83,9 +68,7 @@ export function view(bytes: Uint8Array): DataView {
 }
 
 export function bytesOf(hexadecimal: string): Uint8Array {
-  return Uint8Array.from(hexadecimal.match(/../g) ?? [], (pair) =>
-    Number.parseInt(pair, 16),
-  );
+  return Uint8Array.from(hexadecimal.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
 }
 
 /** Write a whole number as so many bytes, the highest first. */

@@ -17,16 +17,7 @@ export interface ElementHead {
 }
 
 const LONGEST_HEAD = 12;
-export const UNKNOWN_SIZE = Uint8Array.of(
-  0x01,
-  0xff,
-  0xff,
-  0xff,
-  0xff,
-  0xff,
-  0xff,
-  0xff,
-);
+export const UNKNOWN_SIZE = Uint8Array.of(0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff);
 
 /** Take the head of the next element, or return null at the end of the file. */
 export async function takeHead(reader: Reader): Promise<ElementHead | null> {
@@ -41,10 +32,7 @@ export function elementsIn(bytes: Uint8Array): Element[] {
   const elements: Element[] = [];
   for (let at = 0; at < bytes.length;) {
     const { id, size, length } = headIn(bytes.subarray(at, at + LONGEST_HEAD));
-    expect(
-      size !== null && at + length + size <= bytes.length,
-      "An element is longer than the one around it.",
-    );
+    expect(size !== null && at + length + size <= bytes.length, "An element is longer than the one around it.");
     const element = bytes.subarray(at, at + length + size);
     elements.push({ id, bytes: element, body: element.subarray(length) });
     at += element.length;

@@ -73,18 +73,11 @@ export async function readFragment(
   const pictures = movie.pictures[0];
   return {
     bytes,
-    holds: (id) =>
-      sound.some(
-        (track) =>
-          track.id === id && track.runs.some(({ samples }) => samples > 0),
-      ),
+    holds: (id) => sound.some((track) => track.id === id && track.runs.some(({ samples }) => samples > 0)),
     extend: (span) =>
       tracks
         .filter(({ id }) => id === pictures?.id)
-        .reduce(
-          (span, track) => extended(span, track, pictures?.timescale ?? 1),
-          span,
-        ),
+        .reduce((span, track) => extended(span, track, pictures?.timescale ?? 1), span),
     parts: () => ({
       head: sound.length ? headOf(boxes, sound, bytes) : new Uint8Array(),
       ranges,
@@ -92,12 +85,7 @@ export async function readFragment(
   };
 }
 
-function readTrackFragment(
-  body: Uint8Array,
-  fragment: number,
-  position: number,
-  movie: Movie,
-): TrackFragment {
+function readTrackFragment(body: Uint8Array, fragment: number, position: number, movie: Movie): TrackFragment {
   const header = bodyOf(body, "tfhd");
   const data = view(header);
   const flags = data.getUint32(0);
@@ -106,9 +94,7 @@ function readTrackFragment(
   const take = (flag: number, width: 4 | 8): number | undefined => {
     if (!(flags & flag)) return undefined;
     at += width;
-    return width === 8
-      ? Number(data.getBigUint64(at - 8))
-      : data.getUint32(at - 4);
+    return width === 8 ? Number(data.getBigUint64(at - 8)) : data.getUint32(at - 4);
   };
   const explicit = take(BASE_OFFSET, 8);
   take(DESCRIPTION, 4);
@@ -126,19 +112,11 @@ function readTrackFragment(
     });
   const time = boxes.find(({ type }) => type === "tfdt");
   const decodeTime =
-    time &&
-    (time.body[0] === 1
-      ? Number(view(time.body).getBigUint64(4))
-      : view(time.body).getUint32(4));
+    time && (time.body[0] === 1 ? Number(view(time.body).getBigUint64(4)) : view(time.body).getUint32(4));
   return { id, header, boxes, runs, decodeTime, end };
 }
 
-function readRun(
-  box: Box,
-  base: number,
-  position: number,
-  defaults: { duration: number; size: number },
-): Run {
+function readRun(box: Box, base: number, position: number, defaults: { duration: number; size: number }): Run {
   const data = view(box.body);
   const flags = data.getUint32(0);
   const samples = data.getUint32(4);
@@ -146,9 +124,7 @@ function readRun(
   let at = 8 + (flags & DATA_OFFSET ? 4 : 0) + (flags & FIRST_FLAGS ? 4 : 0);
   let bytes = flags & SIZE ? 0 : samples * defaults.size;
   let duration = flags & DURATION ? 0 : samples * defaults.duration;
-  const widths = [DURATION, SIZE, FLAGS, COMPOSITION].filter(
-    (flag) => flags & flag,
-  );
+  const widths = [DURATION, SIZE, FLAGS, COMPOSITION].filter((flag) => flags & flag);
   if (flags & (DURATION | SIZE)) {
     for (let sample = 0; sample < samples; sample++) {
       for (const flag of widths) {
@@ -162,13 +138,9 @@ function readRun(
 }
 
 function extended(span: Span, track: TrackFragment, timescale: number): Span {
-  const length =
-    track.runs.reduce((sum, run) => sum + run.duration, 0) / timescale;
+  const length = track.runs.reduce((sum, run) => sum + run.duration, 0) / timescale;
   const isFirst = span.end <= span.start;
-  const start =
-    track.decodeTime === undefined
-      ? span.end
-      : track.decodeTime / timescale + (isFirst ? span.start : 0);
+  const start = track.decodeTime === undefined ? span.end : track.decodeTime / timescale + (isFirst ? span.start : 0);
   return {
     start: isFirst ? start : span.start,
     end: Math.max(span.end, start + length),
@@ -176,11 +148,7 @@ function extended(span: Span, track: TrackFragment, timescale: number): Span {
 }
 
 /** Return the index of a fragment with these tracks alone, and the header of its media. */
-function headOf(
-  boxes: readonly Box[],
-  tracks: readonly TrackFragment[],
-  bytes: number,
-): Uint8Array {
+function headOf(boxes: readonly Box[], tracks: readonly TrackFragment[], bytes: number): Uint8Array {
   const build = (media: number) => {
     let position = media;
     const fragments = tracks.map((track) => {
@@ -194,39 +162,22 @@ function headOf(
       });
       return box("traf", ...children);
     });
-    const others = boxes
-      .filter(({ type }) => type !== "traf")
-      .map(({ bytes }) => bytes);
+    const others = boxes.filter(({ type }) => type !== "traf").map(({ bytes }) => bytes);
     return box("moof", ...others, ...fragments);
   };
   expect(bytes + MDAT_HEADER < 2 ** 31, "A fragment is huge.");
   const moof = build(build(0).length + MDAT_HEADER);
-  return concat([
-    moof,
-    bigEndian(bytes + MDAT_HEADER, 4),
-    box("mdat").subarray(4),
-  ]);
+  return concat([moof, bigEndian(bytes + MDAT_HEADER, 4), box("mdat").subarray(4)]);
 }
 
 function movedHeader(header: Uint8Array): Uint8Array {
   const flags = view(header).getUint32(0);
   const rest = header.subarray(flags & BASE_OFFSET ? 16 : 8);
-  return box(
-    "tfhd",
-    bigEndian((flags & ~BASE_OFFSET) | BASE_IS_FRAGMENT, 4),
-    header.subarray(4, 8),
-    rest,
-  );
+  return box("tfhd", bigEndian((flags & ~BASE_OFFSET) | BASE_IS_FRAGMENT, 4), header.subarray(4, 8), rest);
 }
 
 function movedRun({ box: { body } }: Run, position: number): Uint8Array {
   const flags = view(body).getUint32(0);
   const rest = body.subarray(flags & DATA_OFFSET ? 12 : 8);
-  return box(
-    "trun",
-    bigEndian(flags | DATA_OFFSET, 4),
-    body.subarray(4, 8),
-    bigEndian(position, 4),
-    rest,
-  );
+  return box("trun", bigEndian(flags | DATA_OFFSET, 4), body.subarray(4, 8), bigEndian(position, 4), rest);
 }

@@ -1,14 +1,5 @@
 /** Takes the sound out of a video, so that only the sound is sent. Loaded when the first file is dropped. */
-import {
-  BlobSource,
-  Input,
-  MATROSKA,
-  MP4,
-  MPEG_TS,
-  QTFF,
-  WEBM,
-  type InputAudioTrack,
-} from "mediabunny";
+import { BlobSource, Input, MATROSKA, MP4, MPEG_TS, QTFF, WEBM, type InputAudioTrack } from "mediabunny";
 import type { Cut } from "./cut";
 import { cutMatroska } from "./matroska";
 import { cutMp4 } from "./mp4";
@@ -62,10 +53,8 @@ export async function openSound(file: File): Promise<Sound | null> {
     // There may be some that are not known here.
     if (!found.length) return null;
     const tracks = await Promise.all(found.map(describe));
-    const duration =
-      (await input.getDurationFromMetadata().catch(() => null)) ?? null;
-    const title =
-      (await input.getMetadataTags().catch(() => null))?.title?.trim() || null;
+    const duration = (await input.getDurationFromMetadata().catch(() => null)) ?? null;
+    const title = (await input.getMetadataTags().catch(() => null))?.title?.trim() || null;
     return {
       duration,
       title,
@@ -92,14 +81,10 @@ async function describe(track: InputAudioTrack, index: number): Promise<Track> {
   };
 }
 
-async function extract(
-  file: File,
-  soundtracks: number,
-): Promise<Extraction | null> {
+async function extract(file: File, soundtracks: number): Promise<Extraction | null> {
   try {
     const cut = await cutOf(file);
-    const isWorthIt =
-      cut.bytes === null || cut.bytes < (1 - LEAST_SAVED) * file.size;
+    const isWorthIt = cut.bytes === null || cut.bytes < (1 - LEAST_SAVED) * file.size;
     // Two readers that disagree are a doubt.
     if (!isWorthIt || cut.soundtracks !== soundtracks) return null;
     return {
@@ -115,8 +100,7 @@ async function extract(
 
 async function cutOf(file: File): Promise<Cut> {
   const head = new DataView(await file.slice(0, 4).arrayBuffer());
-  if (head.byteLength === 4 && head.getUint32(0) === EBML)
-    return cutMatroska(file);
+  if (head.byteLength === 4 && head.getUint32(0) === EBML) return cutMatroska(file);
   return (await isMpegTs(file)) ? cutMpegTs(file) : cutMp4(file);
 }
 

@@ -81,10 +81,7 @@ interface Head {
  */
 export async function cutMatroska(file: Blob): Promise<Cut> {
   const head = await readHead(file);
-  const start = concat([
-    head.start,
-    ...KEPT.flatMap((id) => kept(id, head) ?? []),
-  ]);
+  const start = concat([head.start, ...KEPT.flatMap((id) => kept(id, head) ?? [])]);
   const isWebm = new TextDecoder().decode(head.start).includes("webm");
   return {
     ending: isWebm ? "webm" : "mka",
@@ -122,11 +119,7 @@ async function readHead(file: Blob): Promise<Head> {
     if (next.id === CLUSTER) {
       clusters = at;
     } else if (next.id === SEEK_HEAD) {
-      seeks.push(
-        ...positions((await takeElement(reader, next)).body).map(
-          (position) => start + position,
-        ),
-      );
+      seeks.push(...positions((await takeElement(reader, next)).body).map((position) => start + position));
     } else if (KEPT.includes(next.id)) {
       add(await takeElement(reader, next));
     } else {
@@ -135,25 +128,19 @@ async function readHead(file: Blob): Promise<Head> {
     }
   }
   // Some programs write tags and chapters behind the clusters.
-  for (const position of seeks.filter(
-    (position) => position > clusters && position < end,
-  )) {
+  for (const position of seeks.filter((position) => position > clusters && position < end)) {
     const behind = new Reader(file, position);
     const found = await takeHead(behind);
     expect(found?.id !== SEEK_HEAD, "The index is in two parts.");
     if (found && KEPT.includes(found.id)) add(await takeElement(behind, found));
   }
 
-  const tracks = elementsIn(
-    elements.get(TRACKS)?.body ?? new Uint8Array(),
-  ).filter(({ id }) => id === TRACK_ENTRY);
-  const ofType = (type: number) =>
-    tracks.filter((track) => numberIn(track, TRACK_TYPE) === type);
+  const tracks = elementsIn(elements.get(TRACKS)?.body ?? new Uint8Array()).filter(({ id }) => id === TRACK_ENTRY);
+  const ofType = (type: number) => tracks.filter((track) => numberIn(track, TRACK_TYPE) === type);
   const first = ofType(PICTURES)[0];
   expect(first !== undefined, "There are no pictures to leave out.");
   expect(!ofType(SOUND).some(isEncrypted), "The sound is encrypted.");
-  const numbers = (type: number) =>
-    new Set(ofType(type).map((track) => numberIn(track, TRACK_NUMBER)));
+  const numbers = (type: number) => new Set(ofType(type).map((track) => numberIn(track, TRACK_NUMBER)));
   return {
     start: concat([ebml.bytes, idOf(SEGMENT), UNKNOWN_SIZE]),
     ...{
@@ -168,14 +155,8 @@ async function readHead(file: Blob): Promise<Head> {
   };
 }
 
-async function takeElement(
-  reader: Reader,
-  head: ElementHead | null,
-): Promise<Element> {
-  expect(
-    head !== null && head.size !== null && head.size <= LARGEST_HEAD,
-    "An element has an absurd size.",
-  );
+async function takeElement(reader: Reader, head: ElementHead | null): Promise<Element> {
+  expect(head !== null && head.size !== null && head.size <= LARGEST_HEAD, "An element has an absurd size.");
   const body = await reader.take(head.size);
   return { id: head.id, bytes: concat([head.bytes, body]), body };
 }
@@ -184,9 +165,7 @@ async function takeElement(
 function positions(body: Uint8Array): number[] {
   const seeks = elementsIn(body).filter(({ id }) => id === SEEK);
   const ids = new Set([...KEPT, SEEK_HEAD]);
-  return seeks
-    .filter((seek) => ids.has(numberIn(seek, SEEK_ID)))
-    .map((seek) => numberIn(seek, SEEK_POSITION));
+  return seeks.filter((seek) => ids.has(numberIn(seek, SEEK_ID))).map((seek) => numberIn(seek, SEEK_POSITION));
 }
 
 function numberIn(parent: Element, id: number): number {
@@ -198,28 +177,15 @@ function isEncrypted(track: Element): boolean {
   const encodings = elementsIn(track.body).filter(({ id }) => id === ENCODINGS);
   return encodings
     .flatMap(({ body }) => elementsIn(body).filter(({ id }) => id === ENCODING))
-    .some(
-      (each) =>
-        numberIn(each, ENCODING_TYPE) === 1 ||
-        elementsIn(each.body).some(({ id }) => id === ENCRYPTION),
-    );
+    .some((each) => numberIn(each, ENCODING_TYPE) === 1 || elementsIn(each.body).some(({ id }) => id === ENCRYPTION));
 }
 
 function kept(id: number, head: Head): Uint8Array | undefined {
   const found = head.elements.get(id);
   if (id === TRACKS) {
-    const sound = head.tracks.filter(
-      (track) => numberIn(track, TRACK_TYPE) === SOUND,
-    );
-    const all = head.tracks.filter(
-      (track) => track === head.first || sound.includes(track),
-    );
-    return element(
-      TRACKS,
-      ...all.map((track) =>
-        track === head.first ? pictureTrack(track) : track.bytes,
-      ),
-    );
+    const sound = head.tracks.filter((track) => numberIn(track, TRACK_TYPE) === SOUND);
+    const all = head.tracks.filter((track) => track === head.first || sound.includes(track));
+    return element(TRACKS, ...all.map((track) => (track === head.first ? pictureTrack(track) : track.bytes)));
   }
   if (id === ATTACHMENTS && found) {
     return element(
@@ -242,24 +208,15 @@ function pictureTrack(track: Element): Uint8Array {
   const same = [TRACK_NUMBER, TRACK_UID, DEFAULT_DURATION];
   return element(
     TRACK_ENTRY,
-    ...elementsIn(track.body).flatMap(({ id, bytes }) =>
-      same.includes(id) ? [bytes] : [],
-    ),
+    ...elementsIn(track.body).flatMap(({ id, bytes }) => (same.includes(id) ? [bytes] : [])),
     element(TRACK_TYPE, Uint8Array.of(PICTURES)),
     element(FLAG_LACING, Uint8Array.of(0)),
     element(CODEC_ID, new TextEncoder().encode("V_VP8")),
-    element(
-      VIDEO,
-      element(PIXEL_WIDTH, Uint8Array.of(WIDTH)),
-      element(PIXEL_HEIGHT, Uint8Array.of(HEIGHT)),
-    ),
+    element(VIDEO, element(PIXEL_WIDTH, Uint8Array.of(WIDTH)), element(PIXEL_HEIGHT, Uint8Array.of(HEIGHT))),
   );
 }
 
-async function* clusters(
-  reader: Reader,
-  head: Head,
-): AsyncGenerator<Uint8Array> {
+async function* clusters(reader: Reader, head: Head): AsyncGenerator<Uint8Array> {
   const pictureNumber = numberIn(head.first, TRACK_NUMBER);
   const heard = new Set<number>();
   let isFirstPicture = true;
@@ -270,19 +227,13 @@ async function* clusters(
 
   const flush = (): Uint8Array[] => {
     const [firstShown] = shown;
-    const before =
-      isFirstPicture && firstShown !== undefined
-        ? [pictureBlock(pictureNumber, firstShown)]
-        : [];
+    const before = isFirstPicture && firstShown !== undefined ? [pictureBlock(pictureNumber, firstShown)] : [];
     const lastShown = Math.max(...shown);
     const after =
-      shown.length && !(before.length && lastShown === firstShown)
-        ? [pictureBlock(pictureNumber, lastShown)]
-        : [];
+      shown.length && !(before.length && lastShown === firstShown) ? [pictureBlock(pictureNumber, lastShown)] : [];
     if (shown.length) isFirstPicture = false;
     const all = [...before, ...blocks, ...after];
-    const cluster =
-      timestamp && all.length ? [element(CLUSTER, timestamp, ...all)] : [];
+    const cluster = timestamp && all.length ? [element(CLUSTER, timestamp, ...all)] : [];
     blocks = [];
     bytes = 0;
     shown = [];
@@ -296,9 +247,7 @@ async function* clusters(
       blocks.push(whole);
       bytes += whole.length;
     } else if (value !== null && head.pictures.has(value)) {
-      shown.push(
-        new DataView(block.buffer, block.byteOffset + width).getInt16(0),
-      );
+      shown.push(new DataView(block.buffer, block.byteOffset + width).getInt16(0));
     }
   };
 
@@ -311,10 +260,7 @@ async function* clusters(
       timestamp = null;
       continue;
     }
-    expect(
-      next.size !== null && reader.position + next.size <= head.end,
-      "The file ends before an element does.",
-    );
+    expect(next.size !== null && reader.position + next.size <= head.end, "The file ends before an element does.");
     if (next.id === TIMESTAMP) {
       timestamp = concat([next.bytes, await reader.take(next.size)]);
     } else if (next.id === SIMPLE_BLOCK) {
@@ -370,15 +316,6 @@ async function addGroup(
 }
 
 function pictureBlock(track: number, time: number): Uint8Array {
-  const number =
-    track < 127
-      ? Uint8Array.of(0x80 | track)
-      : bigEndian(0x10000000 + track, 4);
-  return element(
-    SIMPLE_BLOCK,
-    number,
-    bigEndian((time + 65536) % 65536, 2),
-    Uint8Array.of(KEY_FRAME),
-    VP8,
-  );
+  const number = track < 127 ? Uint8Array.of(0x80 | track) : bigEndian(0x10000000 + track, 4);
+  return element(SIMPLE_BLOCK, number, bigEndian((time + 65536) % 65536, 2), Uint8Array.of(KEY_FRAME), VP8);
 }

@@ -51,16 +51,9 @@ const PCM_BYTES: Readonly<Record<string, number>> = {
 export function readMovie(body: Uint8Array): Movie {
   const timescale = timescaleOf(bodyOf(body, "mvhd"));
   const boxes = boxesIn(body);
-  const tracks = boxes
-    .filter(({ type }) => type === "trak")
-    .map((box) => readTrack(box, timescale));
-  expect(
-    new Set(tracks.map(({ id }) => id)).size === tracks.length,
-    "Two tracks have the same number.",
-  );
-  const referenced = new Set(
-    tracks.flatMap(({ chapters }) => (chapters ? numbers(chapters.body) : [])),
-  );
+  const tracks = boxes.filter(({ type }) => type === "trak").map((box) => readTrack(box, timescale));
+  expect(new Set(tracks.map(({ id }) => id)).size === tracks.length, "Two tracks have the same number.");
+  const referenced = new Set(tracks.flatMap(({ chapters }) => (chapters ? numbers(chapters.body) : [])));
   const chapters = tracks.filter(({ id }) => referenced.has(id));
   expect(
     chapters.every(({ handler }) => TEXT.has(handler)),
@@ -82,8 +75,7 @@ export function readMovie(body: Uint8Array): Movie {
     pictures: tracks.filter(({ handler }) => handler === "vide"),
     chapters,
     defaults: (id) => extended.get(id) ?? { duration: 0, size: 0 },
-    isQuickTime: (head) =>
-      !head.length || String.fromCharCode(...head.subarray(8, 12)) === "qt  ",
+    isQuickTime: (head) => !head.length || String.fromCharCode(...head.subarray(8, 12)) === "qt  ",
   };
 }
 
@@ -100,14 +92,8 @@ function readTrack(box: Box, movieTimescale: number): Track {
     id: view(header).getUint32(header[0] === 1 ? 20 : 12),
     handler,
     timescale,
-    shown: shownSpan(
-      table,
-      timescale,
-      edits ? editsIn(edits.body) : [],
-      movieTimescale,
-    ),
-    chunks:
-      handler === "soun" || TEXT.has(handler) ? chunksIn(table) : NO_CHUNKS,
+    shown: shownSpan(table, timescale, edits ? editsIn(edits.body) : [], movieTimescale),
+    chunks: handler === "soun" || TEXT.has(handler) ? chunksIn(table) : NO_CHUNKS,
     chapters: find(body, "tref/chap"),
     box,
   };
@@ -115,9 +101,7 @@ function readTrack(box: Box, movieTimescale: number): Track {
 
 function checkSound(media: Uint8Array, table: Uint8Array): void {
   for (const { type, bytes } of boxesIn(bodyOf(table, "stsd").subarray(8))) {
-    const isEncrypted =
-      ENCRYPTED.has(type) ||
-      String.fromCharCode(...bytes.subarray(0, 256)).includes("sinf");
+    const isEncrypted = ENCRYPTED.has(type) || String.fromCharCode(...bytes.subarray(0, 256)).includes("sinf");
     expect(!isEncrypted, "The sound is encrypted.");
   }
   for (const { body } of boxesIn(bodyOf(media, "minf/dinf/dref").subarray(8))) {
@@ -146,21 +130,12 @@ function editsIn(body: Uint8Array): Edit[] {
   });
 }
 
-function shownSpan(
-  table: Uint8Array,
-  timescale: number,
-  edits: readonly Edit[],
-  movieTimescale: number,
-): Span {
+function shownSpan(table: Uint8Array, timescale: number, edits: readonly Edit[], movieTimescale: number): Span {
   const times = view(bodyOf(table, "stts"));
   let length = 0;
-  for (let at = 8; at < 8 + 8 * times.getUint32(4); at += 8)
-    length += times.getUint32(at) * times.getUint32(at + 4);
+  for (let at = 8; at < 8 + 8 * times.getUint32(4); at += 8) length += times.getUint32(at) * times.getUint32(at + 4);
   const offsets = find(table, "ctts");
-  const first =
-    offsets && view(offsets.body).getUint32(4) > 0
-      ? view(offsets.body).getInt32(12)
-      : 0;
+  const first = offsets && view(offsets.body).getUint32(4) > 0 ? view(offsets.body).getInt32(12) : 0;
   let start: number | undefined;
   let now = 0;
   for (const edit of edits) {
@@ -190,9 +165,7 @@ function chunksIn(table: Uint8Array): Chunks {
   const count = offsets.getUint32(4);
   const starts = new Float64Array(count);
   for (let chunk = 0; chunk < count; chunk++) {
-    starts[chunk] = long
-      ? Number(offsets.getBigUint64(8 + 8 * chunk))
-      : offsets.getUint32(8 + 4 * chunk);
+    starts[chunk] = long ? Number(offsets.getBigUint64(8 + 8 * chunk)) : offsets.getUint32(8 + 4 * chunk);
   }
   const bytesOf = sizer(table);
   const runs = view(bodyOf(table, "stsc"));
@@ -202,11 +175,7 @@ function chunksIn(table: Uint8Array): Chunks {
     const at = 8 + 12 * run;
     const isLast = run + 1 === runs.getUint32(4);
     const behind = isLast ? count : runs.getUint32(at + 12) - 1;
-    for (
-      let chunk = runs.getUint32(at) - 1;
-      chunk < Math.min(behind, count);
-      chunk++
-    ) {
+    for (let chunk = runs.getUint32(at) - 1; chunk < Math.min(behind, count); chunk++) {
       const samples = runs.getUint32(at + 4);
       lengths[chunk] = bytesOf(sample, samples);
       sample += samples;
@@ -225,8 +194,7 @@ function sizer(table: Uint8Array): (first: number, count: number) => number {
     return (first, count) => {
       expect(first + count <= total, "There are fewer samples than listed.");
       let bytes = 0;
-      for (let sample = first; sample < first + count; sample++)
-        bytes += sizes.getUint32(12 + 4 * sample);
+      for (let sample = first; sample < first + count; sample++) bytes += sizes.getUint32(12 + 4 * sample);
       return bytes;
     };
   }
@@ -235,10 +203,7 @@ function sizer(table: Uint8Array): (first: number, count: number) => number {
 }
 
 /** Return how samples of one size are packed: how many of them are in so many bytes. */
-function packingOf(
-  table: Uint8Array,
-  size: number,
-): { samples: number; bytes: number } {
+function packingOf(table: Uint8Array, size: number): { samples: number; bytes: number } {
   const entry = boxesIn(bodyOf(table, "stsd").subarray(8))[0];
   expect(entry !== undefined, "The sound is not described.");
   const { type, body } = entry;
@@ -263,7 +228,5 @@ function timescaleOf(body: Uint8Array): number {
 }
 
 function numbers(body: Uint8Array): number[] {
-  return Array.from({ length: body.length >> 2 }, (_, index) =>
-    view(body).getUint32(4 * index),
-  );
+  return Array.from({ length: body.length >> 2 }, (_, index) => view(body).getUint32(4 * index));
 }

@@ -1,13 +1,6 @@
 /** MP4 and MOV without their pictures: ISO/IEC 14496-12, and Apple's QuickTime File Format. */
 import { bigEndian, concat, read, slices, view, type Range } from "./bytes";
-import {
-  box,
-  boxesIn,
-  fileBoxes,
-  rebuilt,
-  type Box,
-  type FileBox,
-} from "./boxes";
+import { box, boxesIn, fileBoxes, rebuilt, type Box, type FileBox } from "./boxes";
 import { expect, type Cut } from "./cut";
 import { readFragment, type Fragment } from "./fragments";
 import { pictureTrack } from "./pictureTrack";
@@ -34,35 +27,22 @@ interface Layout {
 export async function cutMp4(file: Blob): Promise<Cut> {
   const layout = await layoutOf(file);
   const movie = readMovie(await indexOf(file, layout.index));
-  const kept = new Set(
-    [...movie.sound, ...movie.chapters].map((track) => track.id),
-  );
+  const kept = new Set([...movie.sound, ...movie.chapters].map((track) => track.id));
   const pictures = movie.pictures[0];
   expect(pictures !== undefined, "There are no pictures to leave out.");
   expect(movie.sound.length > 0, "There is no sound.");
 
   const fragments: Fragment[] = [];
-  for (const each of layout.fragments)
-    fragments.push(await readFragment(file, each, movie, kept));
+  for (const each of layout.fragments) fragments.push(await readFragment(file, each, movie, kept));
   for (const track of movie.sound) {
-    const isThere =
-      track.chunks.count > 0 ||
-      fragments.some((fragment) => fragment.holds(track.id));
+    const isThere = track.chunks.count > 0 || fragments.some((fragment) => fragment.holds(track.id));
     expect(isThere, "A soundtrack is empty.");
   }
 
   const chunks = inFileOrder([...movie.sound, ...movie.chapters], file.size);
-  const shown = fragments.reduce(
-    (span, fragment) => fragment.extend(span),
-    pictures.shown,
-  );
-  const head = concat(
-    await Promise.all(
-      layout.kept.map(({ start, end }) => read(file, start, end)),
-    ),
-  );
-  const build = (media: number) =>
-    withoutPictures(movie, kept, pictures, shown, media, chunks);
+  const shown = fragments.reduce((span, fragment) => fragment.extend(span), pictures.shown);
+  const head = concat(await Promise.all(layout.kept.map(({ start, end }) => read(file, start, end))));
+  const build = (media: number) => withoutPictures(movie, kept, pictures, shown, media, chunks);
   const media = head.length + build(0).length + MDAT_HEADER;
   const mdat = largeHeader(VP8.length + chunks.bytes);
   const start = concat([head, build(media), mdat, VP8]);
@@ -94,9 +74,7 @@ async function layoutOf(file: Blob): Promise<Layout> {
   for await (const each of fileBoxes(file)) boxes.push(each);
   const [index, ...others] = boxes.filter((each) => each.type === "moov");
   expect(index !== undefined && !others.length, "There is not one index.");
-  const small = boxes.filter((each) =>
-    ["ftyp", "meta", "udta"].includes(each.type),
-  );
+  const small = boxes.filter((each) => ["ftyp", "meta", "udta"].includes(each.type));
   return {
     index,
     kept: small,
@@ -104,10 +82,7 @@ async function layoutOf(file: Blob): Promise<Layout> {
   };
 }
 
-async function indexOf(
-  file: Blob,
-  { body, end }: FileBox,
-): Promise<Uint8Array> {
+async function indexOf(file: Blob, { body, end }: FileBox): Promise<Uint8Array> {
   expect(end - body <= LARGEST_INDEX, "The index is too large.");
   return read(file, body, end);
 }
@@ -121,9 +96,7 @@ interface Chunks {
 }
 
 function inFileOrder(tracks: readonly Track[], size: number): Chunks {
-  const offsets = new Map(
-    tracks.map((track) => [track, new Float64Array(track.chunks.count)]),
-  );
+  const offsets = new Map(tracks.map((track) => [track, new Float64Array(track.chunks.count)]));
   let bytes = 0;
   for (const { track, number, start, end } of merged(tracks)) {
     expect(end <= size, "The file ends before its sound does.");
@@ -138,18 +111,14 @@ function inFileOrder(tracks: readonly Track[], size: number): Chunks {
 }
 
 /** Yield the chunks of all tracks in the order of the file. */
-function* merged(
-  tracks: readonly Track[],
-): Generator<Range & { track: Track; number: number }> {
+function* merged(tracks: readonly Track[]): Generator<Range & { track: Track; number: number }> {
   const heads = tracks.map((track) => ({
     track,
     number: 0,
     start: track.chunks.starts[0] ?? Infinity,
   }));
   for (;;) {
-    const first = heads.reduce((one, other) =>
-      other.start < one.start ? other : one,
-    );
+    const first = heads.reduce((one, other) => (other.start < one.start ? other : one));
     const { track, number, start } = first;
     if (start === Infinity) return;
     yield {
@@ -171,28 +140,17 @@ function withoutPictures(
   media: number,
   chunks: Chunks,
 ): Uint8Array {
-  const tracks = new Map(
-    [...movie.sound, ...movie.chapters].map((track) => [track.box, track]),
-  );
+  const tracks = new Map([...movie.sound, ...movie.chapters].map((track) => [track.box, track]));
   return rebuilt("moov", movie.boxes, (child) => {
-    if (child === pictures.box)
-      return pictureTrack(pictures, shown, movie.timescale, media);
-    if (child.type === "mvex")
-      return rebuilt("mvex", boxesIn(child.body), (inner) =>
-        extendsKept(inner, kept),
-      );
+    if (child === pictures.box) return pictureTrack(pictures, shown, movie.timescale, media);
+    if (child.type === "mvex") return rebuilt("mvex", boxesIn(child.body), (inner) => extendsKept(inner, kept));
     if (child.type !== "trak") return child.bytes;
     const track = tracks.get(child);
-    return track
-      ? moved(child, media + VP8.length, chunks.offsets(track))
-      : null;
+    return track ? moved(child, media + VP8.length, chunks.offsets(track)) : null;
   });
 }
 
-function extendsKept(
-  { type, bytes, body }: Box,
-  kept: ReadonlySet<number>,
-): Uint8Array | null {
+function extendsKept({ type, bytes, body }: Box, kept: ReadonlySet<number>): Uint8Array | null {
   const id = new DataView(body.buffer, body.byteOffset).getUint32(4);
   return type !== "trex" || kept.has(id) ? bytes : null;
 }
@@ -200,19 +158,11 @@ function extendsKept(
 /** Return the box of a track whose chunks lie elsewhere. */
 function moved(track: Box, media: number, offsets: Float64Array): Uint8Array {
   const change = ({ type, bytes, body }: Box): Uint8Array => {
-    if (["mdia", "minf", "stbl"].includes(type))
-      return rebuilt(type, boxesIn(body), change);
+    if (["mdia", "minf", "stbl"].includes(type)) return rebuilt(type, boxesIn(body), change);
     if (type !== "stco" && type !== "co64") return bytes;
     const table = view(new Uint8Array(8 * offsets.length));
-    offsets.forEach((offset, chunk) =>
-      table.setBigUint64(8 * chunk, BigInt(media + offset)),
-    );
-    return box(
-      "co64",
-      bigEndian(0, 4),
-      bigEndian(offsets.length, 4),
-      new Uint8Array(table.buffer),
-    );
+    offsets.forEach((offset, chunk) => table.setBigUint64(8 * chunk, BigInt(media + offset)));
+    return box("co64", bigEndian(0, 4), bigEndian(offsets.length, 4), new Uint8Array(table.buffer));
   };
   return rebuilt("trak", boxesIn(track.body), change);
 }
@@ -232,9 +182,5 @@ function* joined(ranges: Iterable<Range>): Generator<Range> {
 }
 
 function largeHeader(length: number): Uint8Array {
-  return concat([
-    bigEndian(1, 4),
-    box("mdat").subarray(4),
-    bigEndian(length + MDAT_HEADER, 8),
-  ]);
+  return concat([bigEndian(1, 4), box("mdat").subarray(4), bigEndian(length + MDAT_HEADER, 8)]);
 }

@@ -15,26 +15,13 @@ const HEAD_PACKETS = 20_000;
 const BATCH_PACKETS = 4000;
 
 // https://en.wikipedia.org/wiki/Program-specific_information#Elementary_stream_types
-const PICTURES = new Set([
-  0x01, 0x02, 0x10, 0x1b, 0x1e, 0x1f, 0x20, 0x21, 0x24, 0x25, 0x33, 0x42, 0xd1,
-  0xd2, 0xea,
-]);
-const SOUND = new Set([
-  0x03, 0x04, 0x0f, 0x11, 0x1c, 0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87,
-]);
+const PICTURES = new Set([0x01, 0x02, 0x10, 0x1b, 0x1e, 0x1f, 0x20, 0x21, 0x24, 0x25, 0x33, 0x42, 0xd1, 0xd2, 0xea]);
+const SOUND = new Set([0x03, 0x04, 0x0f, 0x11, 0x1c, 0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87]);
 const PRIVATE = 0x06;
 // AC-3, E-AC-3, DTS, AAC, and AC-4 and other extensions: ETSI EN 300 468, 6.1.
 const SOUND_DESCRIPTORS = new Set([0x6a, 0x7a, 0x7b, 0x7c]);
 const REGISTRATION = 0x05;
-const SOUND_REGISTRATIONS = new Set([
-  "AC-3",
-  "EAC3",
-  "Opus",
-  "DTS1",
-  "DTS2",
-  "DTS3",
-  "BSSD",
-]);
+const SOUND_REGISTRATIONS = new Set(["AC-3", "EAC3", "Opus", "DTS1", "DTS2", "DTS3", "BSSD"]);
 const MPEG2_VIDEO = 0x02;
 
 const CLOCK = 90_000;
@@ -81,8 +68,7 @@ async function packetSize(file: Blob): Promise<number> {
   const head = await new Reader(file).peek(5 * (PACKET + STAMP));
   for (const size of [PACKET, PACKET + STAMP]) {
     const first = size - PACKET;
-    if ([0, 1, 2, 3].every((number) => head[first + number * size] === SYNC))
-      return size;
+    if ([0, 1, 2, 3].every((number) => head[first + number * size] === SYNC)) return size;
   }
   return expect(false, "This is no transport stream.") as never;
 }
@@ -111,11 +97,7 @@ async function readProgram(file: Blob, size: number): Promise<Program> {
   const programs = new Sections();
   const streams = new Sections();
   let listPid: number | null = null;
-  for (
-    let number = 0;
-    number < Math.min(HEAD_PACKETS, file.size / size);
-    number++
-  ) {
+  for (let number = 0; number < Math.min(HEAD_PACKETS, file.size / size); number++) {
     const packet = parse((await reader.take(size)).subarray(size - PACKET));
     if (packet.pid === PROGRAMS && listPid === null) {
       const table = programs.add(packet);
@@ -167,13 +149,7 @@ function programOf(list: Uint8Array, listPid: number): Program {
     const pid = (((entry[1] ?? 0) & 0x1f) << 8) | (entry[2] ?? 0);
     if (PICTURES.has(entry[0] ?? 0)) {
       if (!pictures.length)
-        kept.push(
-          concat([
-            Uint8Array.of(MPEG2_VIDEO),
-            entry.subarray(1, 3),
-            Uint8Array.of(0xf0, 0),
-          ]),
-        );
+        kept.push(concat([Uint8Array.of(MPEG2_VIDEO), entry.subarray(1, 3), Uint8Array.of(0xf0, 0)]));
       pictures.push(pid);
     } else {
       if (isSound(entry)) sound.add(pid);
@@ -204,31 +180,19 @@ function isSound(entry: Uint8Array): boolean {
   for (let at = 5; at < entry.length; at += 2 + (entry[at + 1] ?? 0)) {
     const tag = entry[at] ?? 0;
     if (SOUND_DESCRIPTORS.has(tag)) return true;
-    if (
-      tag === REGISTRATION &&
-      SOUND_REGISTRATIONS.has(
-        String.fromCharCode(...entry.subarray(at + 2, at + 6)),
-      )
-    )
+    if (tag === REGISTRATION && SOUND_REGISTRATIONS.has(String.fromCharCode(...entry.subarray(at + 2, at + 6))))
       return true;
   }
   return false;
 }
 
-async function* cut(
-  reader: Reader,
-  size: number,
-  program: Program,
-): AsyncGenerator<Uint8Array> {
+async function* cut(reader: Reader, size: number, program: Program): AsyncGenerator<Uint8Array> {
   const lists = new Sections();
   const heard = new Set<number>();
   const pictures = new Pictures(program.firstPictures);
   let listCount = 0;
   while (reader.position < reader.file.size) {
-    const count = Math.min(
-      BATCH_PACKETS,
-      (reader.file.size - reader.position) / size,
-    );
+    const count = Math.min(BATCH_PACKETS, (reader.file.size - reader.position) / size);
     const batch = await reader.take(count * size);
     const kept: Uint8Array[] = [];
     for (let at = 0; at < batch.length; at += size) {
@@ -237,25 +201,11 @@ async function* cut(
       const packet = parse(whole.subarray(size - PACKET));
       if (packet.pid === program.listPid) {
         const list = lists.add(packet);
-        expect(
-          !list || isSame(list, program.original),
-          "The streams change on the way.",
-        );
-        if (packet.startsUnit)
-          kept.push(
-            stamp,
-            packetOf(
-              program.listPid,
-              listCount++,
-              Uint8Array.of(0),
-              program.list,
-            ),
-          );
+        expect(!list || isSame(list, program.original), "The streams change on the way.");
+        if (packet.startsUnit) kept.push(stamp, packetOf(program.listPid, listCount++, Uint8Array.of(0), program.list));
       } else if (program.pictures.has(packet.pid)) {
-        const isFirst =
-          packet.startsUnit && packet.pid === program.firstPictures;
-        for (const picture of isFirst ? pictures.next(packet.payload) : [])
-          kept.push(stamp, picture);
+        const isFirst = packet.startsUnit && packet.pid === program.firstPictures;
+        for (const picture of isFirst ? pictures.next(packet.payload) : []) kept.push(stamp, picture);
       } else if (packet.pid !== FILLING) {
         if (packet.startsUnit) heard.add(packet.pid);
         kept.push(whole);
@@ -263,8 +213,7 @@ async function* cut(
     }
     if (kept.length) yield concat(kept);
   }
-  for (const picture of pictures.last())
-    yield concat([new Uint8Array(size - PACKET), picture]);
+  for (const picture of pictures.last()) yield concat([new Uint8Array(size - PACKET), picture]);
   expect(
     [...program.sound].every((pid) => heard.has(pid)),
     "A soundtrack is empty.",
@@ -293,15 +242,12 @@ class Pictures {
     // Where they pause, it is told from when to when.
     const last = step >= CLOCK ? this.last() : [];
     this.#latest = time;
-    const isDue =
-      this.#told === null || (time - this.#told + WRAP) % WRAP >= CLOCK;
+    const isDue = this.#told === null || (time - this.#told + WRAP) % WRAP >= CLOCK;
     return isDue ? [...last, this.#make(time)] : last;
   }
 
   last(): Uint8Array[] {
-    return this.#latest === null || this.#latest === this.#told
-      ? []
-      : [this.#make(this.#latest)];
+    return this.#latest === null || this.#latest === this.#told ? [] : [this.#make(this.#latest)];
   }
 
   #make(time: number): Uint8Array {
@@ -313,17 +259,7 @@ class Pictures {
       (time / 2 ** 7) & 0xff,
       ((time * 2) & 0xfe) | 1,
     );
-    const header = Uint8Array.of(
-      0,
-      0,
-      1,
-      0xe0,
-      0,
-      3 + stamp.length + MPEG2.length,
-      0x84,
-      0x80,
-      stamp.length,
-    );
+    const header = Uint8Array.of(0, 0, 1, 0xe0, 0, 3 + stamp.length + MPEG2.length, 0x84, 0x80, stamp.length);
     return packetOf(this.pid, this.#count++, header, stamp, MPEG2);
   }
 }
@@ -334,39 +270,22 @@ function timeOf(unit: Uint8Array): number | null {
   expect(zero === 0 && zero2 === 0 && one === 1, "The pictures are scrambled.");
   if (!(flags & 0x80) || unit.length < 14) return null;
   const [a = 0, b = 0, c = 0, d = 0, e = 0] = unit.subarray(9);
-  return (
-    ((a >> 1) & 7) * 2 ** 30 +
-    b * 2 ** 22 +
-    (c >> 1) * 2 ** 15 +
-    d * 2 ** 7 +
-    (e >> 1)
-  );
+  return ((a >> 1) & 7) * 2 ** 30 + b * 2 ** 22 + (c >> 1) * 2 ** 15 + d * 2 ** 7 + (e >> 1);
 }
 
 /** Return a packet that begins and ends a unit. An adaptation field fills it. */
-function packetOf(
-  pid: number,
-  count: number,
-  ...parts: Uint8Array[]
-): Uint8Array {
+function packetOf(pid: number, count: number, ...parts: Uint8Array[]): Uint8Array {
   const payload = concat(parts);
   const filling = PACKET - 4 - payload.length;
   const packet = new Uint8Array(PACKET).fill(0xff);
-  packet.set([
-    SYNC,
-    0x40 | (pid >> 8),
-    pid & 0xff,
-    (filling ? 0x30 : 0x10) | (count & 0x0f),
-  ]);
+  packet.set([SYNC, 0x40 | (pid >> 8), pid & 0xff, (filling ? 0x30 : 0x10) | (count & 0x0f)]);
   if (filling) packet.set(filling > 1 ? [filling - 1, 0] : [0], 4);
   packet.set(payload, PACKET - payload.length);
   return packet;
 }
 
 function isSame(one: Uint8Array, other: Uint8Array): boolean {
-  return (
-    one.length === other.length && one.every((byte, at) => byte === other[at])
-  );
+  return one.length === other.length && one.every((byte, at) => byte === other[at]);
 }
 
 /** ISO/IEC 13818-1, annex A. */
@@ -374,8 +293,7 @@ function checksum(bytes: Uint8Array): number {
   let sum = 0xffffffff;
   for (const byte of bytes) {
     sum ^= byte << 24;
-    for (let bit = 0; bit < 8; bit++)
-      sum = sum & 0x80000000 ? (sum << 1) ^ 0x04c11db7 : sum << 1;
+    for (let bit = 0; bit < 8; bit++) sum = sum & 0x80000000 ? (sum << 1) ^ 0x04c11db7 : sum << 1;
   }
   return sum >>> 0;
 }

@@ -10,9 +10,7 @@ export const WIDTH = 16;
 export const HEIGHT = 16;
 
 /** A key frame of VP8: https://www.rfc-editor.org/rfc/rfc6386. Made by libvpx. */
-export const VP8 = bytesOf(
-  "1002009d012a100010000047088585888584880202000c0e6000fe6800",
-);
+export const VP8 = bytesOf("1002009d012a100010000047088585888584880202000c0e6000fe6800");
 
 /** A sequence of one picture in MPEG-2: ISO/IEC 13818-2. Made by FFmpeg. */
 export const MPEG2 = bytesOf(

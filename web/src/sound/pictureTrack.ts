@@ -5,26 +5,15 @@ import type { Span, Track } from "./movie";
 import { HEIGHT, VP8, WIDTH } from "./picture";
 
 const TIMESCALE = 1000;
-const IDENTITY = bytesOf(
-  "000100000000000000000000000000000001000000000000000000000000000040000000",
-);
+const IDENTITY = bytesOf("000100000000000000000000000000000001000000000000000000000000000040000000");
 const NOTHING = new Uint8Array();
 
 /** Return the box of a track in place of `pictures`. The picture lies at `offset` of the file. */
-export function pictureTrack(
-  pictures: Track,
-  shown: Span,
-  movieTimescale: number,
-  offset: number,
-): Uint8Array {
+export function pictureTrack(pictures: Track, shown: Span, movieTimescale: number, offset: number): Uint8Array {
   const late = Math.round(shown.start * movieTimescale);
-  const inMovie = Math.max(
-    Math.round((shown.end - shown.start) * movieTimescale),
-    1,
-  );
+  const inMovie = Math.max(Math.round((shown.end - shown.start) * movieTimescale), 1);
   const length = Math.max(Math.round((shown.end - shown.start) * TIMESCALE), 1);
-  const full = (type: string, ...fields: Uint8Array[]) =>
-    box(type, u32(0), ...fields);
+  const full = (type: string, ...fields: Uint8Array[]) => box(type, u32(0), ...fields);
   return box(
     "trak",
     box(
@@ -40,31 +29,12 @@ export function pictureTrack(
       side(HEIGHT),
     ),
     late
-      ? box(
-          "edts",
-          full(
-            "elst",
-            u32(2),
-            u32(late),
-            u32(2 ** 32 - 1),
-            u32(65536),
-            u32(inMovie),
-            u32(0),
-            u32(65536),
-          ),
-        )
+      ? box("edts", full("elst", u32(2), u32(late), u32(2 ** 32 - 1), u32(65536), u32(inMovie), u32(0), u32(65536)))
       : NOTHING,
     pictures.chapters ? box("tref", pictures.chapters.bytes) : NOTHING,
     box(
       "mdia",
-      full(
-        "mdhd",
-        zeros(8),
-        u32(TIMESCALE),
-        u32(length),
-        bigEndian(0x55c4, 2),
-        zeros(2),
-      ),
+      full("mdhd", zeros(8), u32(TIMESCALE), u32(length), bigEndian(0x55c4, 2), zeros(2)),
       full("hdlr", zeros(4), latin("vide"), zeros(13)),
       box(
         "minf",
@@ -87,10 +57,7 @@ export function pictureTrack(
 function sampleEntry(): Uint8Array {
   const size = concat([bigEndian(WIDTH, 2), bigEndian(HEIGHT, 2)]);
   const resolution = u32(72 * 65536);
-  const configuration = box(
-    "vpcC",
-    bytesOf("01000000" + "000a82020202" + "0000"),
-  );
+  const configuration = box("vpcC", bytesOf("01000000" + "000a82020202" + "0000"));
   const depth = bytesOf("0018ffff");
   return box(
     "vp08",
