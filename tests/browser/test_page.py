@@ -20,8 +20,8 @@ WHOLE_FILE = {"onlySound": False}
 
 # What sticks out of the screen.
 WIDEST = """() => [...document.querySelectorAll("body *")]
-    .filter((element) => { const {left, right} = element.getBoundingClientRect(); return left < 0 || right > innerWidth; })
-    .map((element) => element.outerHTML.slice(0, 100))"""
+    .map((element) => [element.getBoundingClientRect(), element.outerHTML.slice(0, 100)])
+    .filter(([{left, right}]) => left < 0 || right > innerWidth)"""
 
 NewVisitor = Callable[..., Visitor]
 
@@ -316,3 +316,23 @@ def test_axe_finds_nothing_on_any_screen(new_visitor: NewVisitor, clip: Path, me
     look("link")
 
     assert {screen: violations for screen, violations in found.items() if violations} == {}
+
+
+def test_a_video_that_another_app_shares_is_taken(ann: Visitor, clip: Path) -> None:
+    """A phone's "share" posts a form, which never reaches the service: the page's worker takes the file."""
+    ann.arrives()
+    ann.page.evaluate("() => navigator.serviceWorker.ready")
+    ann.page.reload()
+    ann.page.wait_for_function("() => navigator.serviceWorker.controller !== null")
+    ann.page.evaluate("""() => {
+        const form = document.createElement("form");
+        Object.assign(form, {method: "post", action: "share", enctype: "multipart/form-data"});
+        form.append(Object.assign(document.createElement("input"), {type: "file", name: "video", multiple: true}));
+        document.body.append(form);
+    }""")
+    ann.page.set_input_files("input[name=video]", clip)
+
+    ann.page.evaluate("() => document.querySelector('form[action=share]').submit()")
+
+    expect(ann.page.get_by_role("button", name="Convert to MP3")).to_be_visible()
+    expect(ann.page.get_by_text(clip.name)).to_be_visible()

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from playwright.sync_api import BrowserContext, Locator, Page, Request, expect
 
-PASSWORD = "a long sentence"  # noqa: S105  # of accounts that live as long as a test
+PASSWORD = "a long sentence"  # of accounts that live as long as a test
 # A converter may be busy with what another test has left.
 PATIENCE_MS = 30_000
 FAST = -1
@@ -26,7 +26,9 @@ class Visitor:
         self.offsets: list[int] = []
         self._network = context.new_cdp_session(self.page)
         self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
-        self.page.on("console", lambda message: self.troubles.append(message.text) if _is_refusal(message.text) else None)
+        self.page.on(
+            "console", lambda message: self.troubles.append(message.text) if _is_refusal(message.text) else None
+        )
         self.page.on("request", self._note)
 
     def _note(self, request: Request) -> None:

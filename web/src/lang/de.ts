@@ -28,6 +28,7 @@ export const de: Texts = {
     headline: "Aus einem Video ein MP3 machen",
     promise:
       "Ziehen Sie ein Video irgendwo auf diese Seite. Nur der Ton wird gesendet, deshalb geht es auch bei langen Videos schnell.",
+    promiseTouch: "Nur der Ton wird gesendet, deshalb brauchen auch lange Videos wenig Zeit und Daten.",
     choose: "Videos auswählen",
     chooseFolder: "oder einen ganzen Ordner",
     facts: ["Videos bis 20 GB", "Unterbrochene Uploads gehen weiter", "Keine Tracker, keine Cookies"],

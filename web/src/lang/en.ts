@@ -26,6 +26,7 @@ export const en = {
   home: {
     headline: "Turn a video into an MP3",
     promise: "Drop a video anywhere on this page. Only its sound is sent, so even a long one takes little time.",
+    promiseTouch: "Only its sound is sent, so even a long video takes little time and data.",
     choose: "Choose videos",
     chooseFolder: "or a whole folder",
     facts: ["Videos up to 20 GB", "Interrupted uploads continue", "No trackers, no cookies"],

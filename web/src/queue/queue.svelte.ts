@@ -33,7 +33,7 @@ class Queue {
   #pollMs = 0;
   #etag: { ids: string; value: string | null } = { ids: "", value: null };
 
-  /** Take up what was interrupted, and what the service is working on. */
+  /** Take up the uploads that were interrupted. */
   async restore(): Promise<void> {
     for (const upload of unfinished.all()) {
       const item = Item.ofUpload(upload);
@@ -41,11 +41,10 @@ class Queue {
       const file = session.exists ? await handles.file(item.key, { mayAsk: false }) : null;
       if (file !== null) await this.#continueWith(item, file);
     }
-    await this.#takeUpConversions();
   }
 
-  async #takeUpConversions(): Promise<void> {
-    if (!session.exists) return;
+  /** Take up the conversions that the service is working on. */
+  async takeUp(): Promise<void> {
     const { items } = await api.list(null).catch(() => ({ items: [] }));
     const known = new Set(this.items.map((item) => item.conversionId));
     for (const conversion of items.toReversed()) {
@@ -204,7 +203,9 @@ class Queue {
           if (item.state === "offline") item.move("send");
           item.progress(bytes, total);
         },
-        disconnected: () => item.move("disconnect"),
+        disconnected: () => {
+          if (item.move("disconnect")) notices.say(`${item.name}: ${t.item.offline}`);
+        },
         accepted: (id) => {
           this.#leave(item, "accept");
           this.#forget(item.key);
