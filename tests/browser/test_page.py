@@ -140,6 +140,21 @@ def test_an_upload_goes_on_after_a_reload(ann: Visitor, large: Path) -> None:
     assert ann.offsets[0] >= before
 
 
+def test_what_was_waiting_is_not_lost_either(ann: Visitor, large: Path, tmp_path: Path) -> None:
+    others = [tmp_path / f"{name}.mp4" for name in ("second", "third")]
+    for other in others:
+        other.write_bytes(large.read_bytes())
+    ann.prefers(**WHOLE_FILE).arrives().sends_at(MIB).converts(large, *others).has_sent(large, 0.1)
+    expect(ann.row(others[1])).to_contain_class("waiting")
+    ann.page.on("dialog", lambda dialog: dialog.accept())
+
+    ann.page.reload()
+
+    for file in (large, *others):
+        ann.sees(file, "paused")
+    ann.sends_at(FAST).chooses(others[1]).sees(others[1], "completed")
+
+
 def test_an_upload_can_be_paused(ann: Visitor, large: Path) -> None:
     ann.prefers(**WHOLE_FILE).arrives().sends_at(4 * MIB).converts(large).has_sent(large, 0.3)
 

@@ -68,7 +68,6 @@ class Account {
   #ended(): void {
     this.loggedIn = false;
     this.user = null;
-    this.asking ??= "ended";
   }
 }
 

@@ -36,6 +36,8 @@ export class Item {
   /** What the look into the file will find. */
   looking: Promise<Sound | null> = Promise.resolve(null);
   extraction: Extraction | null = null;
+  /** How often it was begun to be sent. */
+  runs = 0;
 
   readonly #speed = new Speed();
 
@@ -113,14 +115,13 @@ export class Item {
     return (this.totalBytes - this.sentBytes) / this.speed;
   }
 
-  /** Forget the upload, so that the next one is a new one. */
+  /** Forget the upload, so that the next one is a new one, with the same options. */
   begin(): void {
     this.key = randomName();
     this.uploadUrl = null;
     this.sent = null;
     this.sentBytes = 0;
     this.totalBytes = null;
-    this.sentOptions = null;
     this.conversionId = null;
     this.conversion = null;
     this.trouble = null;

@@ -9,7 +9,7 @@ import { nextPoll, nextTry } from "./backoff";
 import { fingerprint } from "./fingerprint";
 import { handles, type FileHandle } from "./handles";
 import { Item } from "./item.svelte";
-import { isAtService, isOver, isSending, needsPage, next } from "./states";
+import { isAtService, isOver, needsPage, next } from "./states";
 import { unfinished } from "./unfinished";
 import { Upload } from "./upload";
 
@@ -81,7 +81,12 @@ class Queue {
   /** Start all that are ready, after asking for a login if need be. */
   async start(): Promise<void> {
     if (!(await account.require("start"))) return;
-    for (const item of this.ready) item.move("start");
+    for (const item of this.ready) {
+      item.sentOptions = optionValues(preferences, item.choices);
+      item.move("start");
+      // From now on it is not lost when the page is closed.
+      this.#keep(item);
+    }
     this.#pump();
   }
 
@@ -169,23 +174,27 @@ class Queue {
 
   async #send(item: Item): Promise<void> {
     const file = item.file!;
+    const run = (item.runs += 1);
     const wantsSound = item.sent === null ? preferences.onlySound : item.sent === "sound";
     item.extraction = wantsSound ? await extractionOf(item) : null;
-    if (item.state !== "sending") return;
+    // Meanwhile, it may have been stopped, and perhaps started again.
+    if (item.state !== "sending" || item.runs !== run) return;
     const sent = item.extraction ? "sound" : "whole";
     // What was begun as sound cannot go on as a whole file.
-    if (item.sent !== null && item.sent !== sent) item.begin();
+    if (item.sent !== null && item.sent !== sent) {
+      this.#forget(item.key);
+      item.begin();
+    }
     item.sent = sent;
     item.sentOptions ??= optionValues(preferences, item.choices);
     item.totalBytes = item.extraction ? item.extraction.bytes : file.size;
-    const options = { ...item.sentOptions };
     const metadata = {
       // That of the video in any case, since it is what the person knows it by.
       filename: file.name,
       filetype: item.extraction?.mimeType ?? (file.type || "application/octet-stream"),
       original_bytes: String(file.size),
       sent,
-      ...options,
+      ...item.sentOptions,
     };
     const upload = new Upload(
       {
@@ -250,7 +259,7 @@ class Queue {
   }
 
   #keep(item: Item): void {
-    if (item.uploadUrl === null || item.sent === null || item.fingerprint === "") return;
+    if (item.fingerprint === "") return;
     unfinished.keep({
       key: item.key,
       fingerprint: item.fingerprint,
@@ -265,7 +274,7 @@ class Queue {
 
   /** Remember how far all uploads are, when the page may be closed. */
   keepAll(): void {
-    for (const item of this.items) if (isSending(item.state) || item.state === "paused") this.#keep(item);
+    for (const item of this.items) if (needsPage(item.state) || item.state === "paused") this.#keep(item);
   }
 
   /** Ask soon, because something may have changed. */

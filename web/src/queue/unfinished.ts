@@ -6,10 +6,11 @@ const KEY = "video2mp3.uploads";
 export interface Unfinished {
   key: string;
   fingerprint: string;
-  url: string;
+  /** Null if it was still waiting. */
+  url: string | null;
   name: string;
   bytes: number;
-  sent: "sound" | "whole";
+  sent: "sound" | "whole" | null;
   sentBytes: number;
   options: OptionValues;
 }
