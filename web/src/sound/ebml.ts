@@ -41,7 +41,10 @@ export function elementsIn(bytes: Uint8Array): Element[] {
 }
 
 /** Read a number of variable length, or return null if all its bits are set, which stands for an unknown one. */
-export function variable(bytes: Uint8Array): { value: number | null; width: number } {
+export function variable(bytes: Uint8Array): {
+  value: number | null;
+  width: number;
+} {
   const first = bytes[0] ?? 0;
   const width = Math.clz32(first) - 23;
   expect(width <= 8 && bytes.length >= width, "A size is not one.");
@@ -67,9 +70,17 @@ export function idOf(id: number): Uint8Array {
   return bigEndian(id, Math.ceil((32 - Math.clz32(id)) / 8));
 }
 
-function headIn(bytes: Uint8Array): { id: number; size: number | null; length: number } {
+function headIn(bytes: Uint8Array): {
+  id: number;
+  size: number | null;
+  length: number;
+} {
   const idWidth = Math.clz32(bytes[0] ?? 0) - 23;
   expect(idWidth <= 4 && bytes.length > idWidth, "This is not an element.");
   const { value, width } = variable(bytes.subarray(idWidth));
-  return { id: unsigned(bytes.subarray(0, idWidth)), size: value, length: idWidth + width };
+  return {
+    id: unsigned(bytes.subarray(0, idWidth)),
+    size: value,
+    length: idWidth + width,
+  };
 }

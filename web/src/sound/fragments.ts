@@ -78,7 +78,10 @@ export async function readFragment(
       tracks
         .filter(({ id }) => id === pictures?.id)
         .reduce((span, track) => extended(span, track, pictures?.timescale ?? 1), span),
-    parts: () => ({ head: sound.length ? headOf(boxes, sound, bytes) : new Uint8Array(), ranges }),
+    parts: () => ({
+      head: sound.length ? headOf(boxes, sound, bytes) : new Uint8Array(),
+      ranges,
+    }),
   };
 }
 
@@ -138,7 +141,10 @@ function extended(span: Span, track: TrackFragment, timescale: number): Span {
   const length = track.runs.reduce((sum, run) => sum + run.duration, 0) / timescale;
   const isFirst = span.end <= span.start;
   const start = track.decodeTime === undefined ? span.end : track.decodeTime / timescale + (isFirst ? span.start : 0);
-  return { start: isFirst ? start : span.start, end: Math.max(span.end, start + length) };
+  return {
+    start: isFirst ? start : span.start,
+    end: Math.max(span.end, start + length),
+  };
 }
 
 /** Return the index of a fragment with these tracks alone, and the header of its media. */

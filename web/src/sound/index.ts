@@ -57,7 +57,10 @@ const LEAST_SAVED = 0.1;
 /** Look into a file. Returns null if no sound is found here, as in an AVI or a text, and never rejects. */
 export async function openSound(file: File): Promise<Sound | null> {
   // Reading a file as one stream fails now and then on WebKit and in Chromium on Windows.
-  const input = new Input({ source: new BlobSource(file, { useStreamReader: false }), formats: FORMATS });
+  const input = new Input({
+    source: new BlobSource(file, { useStreamReader: false }),
+    formats: FORMATS,
+  });
   try {
     const found = await input.getAudioTracks();
     // There may be some that are not known here.

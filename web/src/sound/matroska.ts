@@ -153,7 +153,15 @@ async function readHead(file: Blob): Promise<Head> {
   const numbers = (type: number) => new Set(ofType(type).map((track) => numberIn(track, TRACK_NUMBER)));
   return {
     start: concat([ebml.bytes, idOf(SEGMENT), UNKNOWN_SIZE]),
-    ...{ elements, tracks, first, sound: numbers(SOUND), pictures: numbers(PICTURES), clusters, end },
+    ...{
+      elements,
+      tracks,
+      first,
+      sound: numbers(SOUND),
+      pictures: numbers(PICTURES),
+      clusters,
+      end,
+    },
   };
 }
 

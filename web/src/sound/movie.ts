@@ -121,7 +121,10 @@ function editsIn(body: Uint8Array): Edit[] {
   return Array.from({ length: data.getUint32(4) }, (_, number) => {
     const at = 8 + number * (isWide ? 20 : 12);
     return isWide
-      ? { length: Number(data.getBigUint64(at)), from: Number(data.getBigInt64(at + 8)) }
+      ? {
+          length: Number(data.getBigUint64(at)),
+          from: Number(data.getBigInt64(at + 8)),
+        }
       : { length: data.getUint32(at), from: data.getInt32(at + 4) };
   });
 }
@@ -149,7 +152,11 @@ function shownSpan(table: Uint8Array, timescale: number, edits: readonly Edit[],
     : { start, end: Math.max(now, start) };
 }
 
-const NO_CHUNKS: Chunks = { count: 0, starts: new Float64Array(), lengths: new Float64Array() };
+const NO_CHUNKS: Chunks = {
+  count: 0,
+  starts: new Float64Array(),
+  lengths: new Float64Array(),
+};
 
 function chunksIn(table: Uint8Array): Chunks {
   const long = find(table, "co64");

@@ -83,7 +83,11 @@ async function layoutOf(file: Blob): Promise<Layout> {
   const [index, ...others] = boxes.filter((each) => each.type === "moov");
   expect(index !== undefined && !others.length, "There is not one index.");
   const small = boxes.filter((each) => ["ftyp", "meta", "udta"].includes(each.type));
-  return { index, kept: small, fragments: boxes.filter((each) => each.type === "moof") };
+  return {
+    index,
+    kept: small,
+    fragments: boxes.filter((each) => each.type === "moof"),
+  };
 }
 
 async function indexOf(file: Blob, { body, end }: FileBox): Promise<Uint8Array> {
@@ -107,17 +111,30 @@ function inFileOrder(tracks: readonly Track[], size: number): Chunks {
     offsets.get(track)?.fill(bytes, number, number + 1);
     bytes += end - start;
   }
-  return { bytes, offsets: (track) => offsets.get(track) ?? new Float64Array(), ranges: () => merged(tracks) };
+  return {
+    bytes,
+    offsets: (track) => offsets.get(track) ?? new Float64Array(),
+    ranges: () => merged(tracks),
+  };
 }
 
 /** Yield the chunks of all tracks in the order of the file. */
 function* merged(tracks: readonly Track[]): Generator<Range & { track: Track; number: number }> {
-  const heads = tracks.map((track) => ({ track, number: 0, start: track.chunks.starts[0] ?? Infinity }));
+  const heads = tracks.map((track) => ({
+    track,
+    number: 0,
+    start: track.chunks.starts[0] ?? Infinity,
+  }));
   for (;;) {
     const first = heads.reduce((one, other) => (other.start < one.start ? other : one));
     const { track, number, start } = first;
     if (start === Infinity) return;
-    yield { track, number, start, end: start + (track.chunks.lengths[number] ?? 0) };
+    yield {
+      track,
+      number,
+      start,
+      end: start + (track.chunks.lengths[number] ?? 0),
+    };
     first.number++;
     first.start = track.chunks.starts[first.number] ?? Infinity;
   }

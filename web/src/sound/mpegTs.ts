@@ -166,7 +166,14 @@ function programOf(list: Uint8Array, listPid: number): Program {
   body.set([0xb0 | (length >> 8), length & 0xff], 1);
   const section = concat([body, bigEndian(checksum(body), 4)]);
   expect(section.length < PACKET - 5, "The list of streams is long.");
-  return { listPid, list: section, original: list.slice(), sound, pictures: new Set(pictures), firstPictures };
+  return {
+    listPid,
+    list: section,
+    original: list.slice(),
+    sound,
+    pictures: new Set(pictures),
+    firstPictures,
+  };
 }
 
 function isSound(entry: Uint8Array): boolean {
