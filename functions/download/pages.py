@@ -13,7 +13,7 @@ from functions.shared.problems import FieldError, InvalidInput
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
 MAX_IDS = 100
-# What has the shape of an id. Such ids can be looked up, whether they exist or not.
+# What an id looks like. Only such ids are looked up.
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -66,8 +66,8 @@ def read_ids_request(parameters: Mapping[str, str]) -> list[str]:
 
 
 def checked_ids(ids: Sequence[str]) -> list[str]:
-    """Return ids without repetitions, in their order. Raises InvalidInput if one is none, or there are too many."""
-    wrong = FieldError("ids", f"Use 1 to {MAX_IDS} ids of conversions.")
+    """Return ids in their order, without duplicates. Raises InvalidInput if one is malformed or there are too many."""
+    wrong = FieldError("ids", f"Send 1 to {MAX_IDS} conversion ids.")
     if not 1 <= len(ids) <= MAX_IDS or not all(ID.fullmatch(each) for each in ids):
         raise InvalidInput(wrong)
     return [*dict.fromkeys(ids)]

@@ -34,7 +34,7 @@ class SomeNotFound(NotFound):
 
     def __init__(self, ids: Sequence[str]) -> None:
         super().__init__()
-        self.detail = f"There is nothing under some of the ids, or it is not yours: {', '.join(ids)}."
+        self.detail = f"Some of these conversions do not exist or are not yours: {', '.join(ids)}."
 
 
 class SomeNotReady(Problem):
@@ -43,8 +43,8 @@ class SomeNotReady(Problem):
     code = "not-ready"
 
     def __init__(self, conversions: Sequence[Conversion]) -> None:
-        names = ", ".join(f"{conversion.id} is {conversion.state}" for conversion in conversions)
-        super().__init__(f"Some of the conversions are not completed: {names}. Leave them out.")
+        names = ", ".join(f"{conversion.id} ({conversion.state})" for conversion in conversions)
+        super().__init__(f"These conversions are not completed: {names}. Leave them out.")
 
 
 class NotFailed(Problem):
@@ -173,7 +173,7 @@ def _zip_of(conversion_ids: Sequence[str], entries: Sequence[Entry], deps: Deps)
     mp3s = [_mp3_of(entry) for entry in ordered]
     size = sum(stored.mp3.bytes for stored in mp3s)
     if deps.copies is not None and size > MAX_COPIED_ZIP_BYTES:
-        raise ZipTooLarge(f"Their MP3s have {size} bytes together, and a ZIP holds {MAX_COPIED_ZIP_BYTES} at most.")
+        raise ZipTooLarge(f"Together, these MP3s have {size} bytes; a ZIP may have {MAX_COPIED_ZIP_BYTES}.")
     with storage_errors(mp3s, deps):
         return zip_parcel(mp3s, deps.mp3s.crc32s([stored.file_id for stored in mp3s]))
 

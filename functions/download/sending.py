@@ -89,7 +89,7 @@ def _proved(parcel: Parcel, deps: Deps) -> Iterator[bytes]:
 def _in_time(parts: Iterable[bytes], remaining_s: Callable[[], float]) -> Iterator[bytes]:
     for part in parts:
         if remaining_s() < _FINISHING_S:
-            raise ZipTooLarge("A ZIP of them cannot be made in time.")
+            raise ZipTooLarge("This ZIP cannot be made in time.")
         yield part
 
 

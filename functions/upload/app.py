@@ -44,7 +44,7 @@ USAGE = "/v1/usage"
 class Settings(HttpSettings, frozen=True, kw_only=True):
     """Where the servers are, and the limits: see Limits. An upload waits `upload_idle_s` seconds for its next bytes.
 
-    What is kept for `retention_days` is for convert to say; here it is only shown.
+    `retention_days` is only shown here; convert applies it.
     """
 
     mongodb_url: str

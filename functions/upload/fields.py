@@ -1,4 +1,4 @@
-"""What a form, or tus metadata, say beside the video: the options, and how the video was sent."""
+"""The fields that come with a video, in a form or as tus metadata: the options, and how the video was sent."""
 
 import re
 from collections.abc import Mapping
@@ -14,21 +14,21 @@ _BYTES = re.compile(r"0*[1-9][0-9]{0,14}")
 
 
 class Delivery(NamedTuple):
-    """How a video was sent, and how large it is where it came from. The client says so, and nobody checks it."""
+    """How a video was sent, and its size on the person's side. The client says so, and it is not checked."""
 
     original_bytes: int | None = None
     sent: Sent = Sent.WHOLE
 
 
 class Fields(NamedTuple):
-    """What the fields beside a video say."""
+    """What the fields that come with a video say."""
 
     options: Options = Options()
     delivery: Delivery = Delivery()
 
 
 def read_fields(fields: Mapping[str, str]) -> Fields:
-    """Return what fields say. Raises InvalidInput, which names every wrong field."""
+    """Return what the fields say. Raises InvalidInput, which names every wrong field."""
     delivery, errors = _read_delivery(fields)
     try:
         options = to_options({name: text for name, text in fields.items() if name not in Delivery._fields})

@@ -117,7 +117,7 @@ def test_a_zip_is_of_ones_own_completed_conversions_only(
     others = httpx.get(f"{service.url}{ZIP}", params={"ids": ids[0]}, headers=headers, timeout=TIMEOUT_S)
 
     assert problem(waiting) == (409, "not-ready")
-    assert f"{failed} is failed" in waiting.json()["detail"]
+    assert f"{failed} (failed)" in waiting.json()["detail"]
     assert problem(missing) == problem(others) == (404, "not-found")
     assert missing.json()["detail"].replace("0" * 32, "") == others.json()["detail"].replace(ids[0], "")
 

@@ -93,7 +93,7 @@ def test_as_long_as_nothing_has_changed_there_is_nothing_to_send(shelf):
 
 
 @pytest.mark.parametrize("ids", ["", ",", "c1,", "c1;c2", "a" * 65, ",".join(["c1"] * 101)])
-def test_ids_that_are_none_or_too_many_are_refused(shelf, ids):
+def test_malformed_ids_and_too_many_ids_are_refused(shelf, ids):
     for answer in (watch(shelf, ids), shelf.call("GET", ZIP, query={"ids": ids})):
         assert answer["statusCode"] == 422
         assert [error["field"] for error in json_of(answer)["errors"]] == ["ids"]
@@ -172,7 +172,7 @@ def test_a_zip_of_what_is_not_there_names_it(shelf):
     answer = fetch(shelf, "c1", "c2", "c3")
 
     assert (answer["statusCode"], json_of(answer)["type"]) == (404, "/problems/not-found")
-    assert json_of(answer)["detail"].endswith("it is not yours: c2, c3.")
+    assert json_of(answer)["detail"].endswith("are not yours: c2, c3.")
 
 
 def test_a_zip_of_what_is_not_completed_names_it(shelf):
@@ -183,7 +183,7 @@ def test_a_zip_of_what_is_not_completed_names_it(shelf):
     answer = fetch(shelf, "c1", "c2", "c3")
 
     assert (answer["statusCode"], json_of(answer)["type"]) == (409, "/problems/not-ready")
-    assert "c2 is queued, c3 is failed" in json_of(answer)["detail"]
+    assert "c2 (queued), c3 (failed)" in json_of(answer)["detail"]
 
 
 @pytest.mark.parametrize("damage", [AUDIO[:-1], AUDIO[:-1] + b"?", None])
@@ -316,7 +316,7 @@ def test_a_zip_that_takes_too_long_to_copy_is_refused_with_advice(shelf, copies)
 
     assert answer["statusCode"] == 422
     assert json_of(answer)["errors"] == [
-        {"field": "ids", "message": "A ZIP of them cannot be made in time. Choose fewer conversions."}
+        {"field": "ids", "message": "This ZIP cannot be made in time. Choose fewer conversions."}
     ]
     assert copies.contents == {}
 

@@ -1,4 +1,4 @@
-"""How a video was sent: what a client says of it in a form, or in tus metadata."""
+"""How a video was sent: what a client says about it in a form or in tus metadata."""
 
 import pytest
 
@@ -26,8 +26,8 @@ def test_a_client_may_say_how_a_video_was_sent(fields, delivery):
 
 
 @pytest.mark.parametrize("size", ["0", "-1", "1.5", "12 MB", "1e9", "٣", "1" + "0" * 15, "9" * 5000])
-def test_a_size_that_is_none_is_refused_by_name(size):
-    """Neither a page in JavaScript nor the database can count any further exactly."""
+def test_an_invalid_size_is_refused_by_name(size):
+    """Larger numbers are not exact in JavaScript, and do not fit in the database."""
     with pytest.raises(InvalidInput) as refused:
         read_fields({"original_bytes": size})
 
@@ -54,7 +54,7 @@ def test_tus_metadata_say_it_like_a_form():
 
 @pytest.mark.parametrize("key", ["original_byte", "orginal_bytes"])
 def test_a_misspelt_field_of_tus_metadata_is_refused(key):
-    """Keys of the client's own are ignored, so a slip of the pen would go unnoticed."""
+    """Keys of the client's own are ignored, so a typo would go unnoticed."""
     with pytest.raises(InvalidInput) as refused:
         describe(f"filename {encoded('A.mp4')},{key} {encoded('70')}")
 
