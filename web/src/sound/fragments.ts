@@ -1,6 +1,6 @@
 /** The fragments of an MP4: ISO/IEC 14496-12, 8.8. */
 import { bigEndian, concat, read, view, type Range } from "./bytes";
-import { bodyOf, box, boxesIn, type Box, type FileBox } from "./boxes";
+import { bodyOf, box, boxesIn, latin, type Box, type FileBox } from "./boxes";
 import { expect } from "./cut";
 import type { Movie, Span } from "./movie";
 
@@ -167,7 +167,7 @@ function headOf(boxes: readonly Box[], tracks: readonly TrackFragment[], bytes: 
   };
   expect(bytes + MDAT_HEADER < 2 ** 31, "A fragment is huge.");
   const moof = build(build(0).length + MDAT_HEADER);
-  return concat([moof, bigEndian(bytes + MDAT_HEADER, 4), box("mdat").subarray(4)]);
+  return concat([moof, bigEndian(bytes + MDAT_HEADER, 4), latin("mdat")]);
 }
 
 function movedHeader(header: Uint8Array): Uint8Array {

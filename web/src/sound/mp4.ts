@@ -1,6 +1,6 @@
 /** MP4 and MOV without their pictures: ISO/IEC 14496-12, and Apple's QuickTime File Format. */
 import { SLICE_BYTES, bigEndian, concat, read, slices, view, type Range } from "./bytes";
-import { box, boxesIn, fileBoxes, rebuilt, type Box, type FileBox } from "./boxes";
+import { box, boxesIn, fileBoxes, latin, rebuilt, type Box, type FileBox } from "./boxes";
 import { expect, type Cut } from "./cut";
 import { readFragment, type Fragment } from "./fragments";
 import { pictureTrack } from "./pictureTrack";
@@ -205,5 +205,5 @@ function* neighbours(ranges: Iterable<Range>): Generator<Range[]> {
 }
 
 function largeHeader(length: number): Uint8Array {
-  return concat([bigEndian(1, 4), box("mdat").subarray(4), bigEndian(length + MDAT_HEADER, 8)]);
+  return concat([bigEndian(1, 4), latin("mdat"), bigEndian(length + MDAT_HEADER, 8)]);
 }

@@ -1,6 +1,6 @@
 /** MPEG transport streams without their pictures: ISO/IEC 13818-1. */
 import { bigEndian, concat, Reader } from "./bytes";
-import { expect, type Cut } from "./cut";
+import { Doubt, expect, type Cut } from "./cut";
 import { MPEG2 } from "./picture";
 
 const PACKET = 188;
@@ -71,7 +71,7 @@ async function packetSize(file: Blob): Promise<number> {
     const first = size - PACKET;
     if ([0, 1, 2, 3].every((number) => head[first + number * size] === SYNC)) return size;
   }
-  return expect(false, "This is no transport stream.") as never;
+  throw new Doubt("This is no transport stream.");
 }
 
 interface Packet {
@@ -109,7 +109,7 @@ async function readProgram(file: Blob, size: number): Promise<Program> {
       if (list) return programOf(list, listPid);
     }
   }
-  return expect(false, "No streams are listed.") as never;
+  throw new Doubt("No streams are listed.");
 }
 
 /** Joins the packets of a table. */
