@@ -17,7 +17,7 @@ interface Request {
   signal?: AbortSignal;
 }
 
-/** Whoever wants to know that a session has ended while it was in use. */
+/** Dispatches `end` when the service no longer accepts the session. */
 export const sessionEnds = new EventTarget();
 
 export const session = new Session({
