@@ -177,10 +177,11 @@ def _watched(conversions: Sequence[Conversion], request: Request) -> Response:
 
 
 def _send(parcel: Parcel, app: HttpFunction, deps: Deps) -> Response:
-    request = app.current_request
+    # Of this thread only. A copy is read in another one.
+    request, context = app.current_request, app.lambda_context
 
     def remaining_s() -> float:
-        return float(app.lambda_context.get_remaining_time_in_millis()) / 1000
+        return float(context.get_remaining_time_in_millis()) / 1000
 
     file = Representation(parcel.etag, parcel.last_modified, parcel.length)
     selection = select(request.method, _request_headers(request), file)
