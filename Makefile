@@ -41,13 +41,14 @@ properties: setup-dev ## Convert all combinations of containers, codecs, starts,
 faults: setup-dev ## Do to the service what may happen to it, then ten minutes of anything at random, and print what was seen
 	@SOAK_S=$${SOAK_S:-600} $(PYTHON_HERE) -m pytest tests/faults $(ARGS)
 
-check: setup-dev ## Check style, types, imports and template.yaml
+check: setup-dev ## Check style, types, imports, template.yaml and the page's sources
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 	@.venv/bin/cfn-lint template.yaml
 	@.venv/bin/python -m infra.package.transform template.yaml
+	@.venv/bin/python -m infra.web check
 
 bench: setup-dev ## Measure conversions, uploads and downloads beside plain tools
 	@$(PYTHON_HERE) -m benchmarks
@@ -68,5 +69,5 @@ lock: ## Pin in requirements/ what pyproject.toml asks for; with UPGRADE=yes cho
 	@infra/local/lock.sh $(if $(filter yes,$(UPGRADE)),--upgrade)
 
 clean: ## Delete the environment, build results and caches. Data in .local stays
-	@rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv build functions/page/site web/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

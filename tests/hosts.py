@@ -24,6 +24,7 @@ HOSTED = {
     "auth": ("AuthFunction", "AuthorizerFunction"),
     "upload": ("UploadFunction",),
     "download": ("DownloadFunction",),
+    "page": ("PageFunction",),
 }
 # What a process must do without: the gateway and the triggers have to work for strangers, and need no key to accounts.
 WITHHELD = {"gateway": {"JWT_KEYS", "LINK_KEYS"}, "triggers": {"JWT_KEYS", "POSTGRES_URL"}}
@@ -32,7 +33,7 @@ DRAIN_S = "5"
 
 @dataclass
 class HostsStack:
-    """A gateway, three hosts and the triggers. `processes` are by name: gateway, triggers, and the hosts' packages."""
+    """A gateway, four hosts and the triggers. `processes` are by name: gateway, triggers, and the hosts' packages."""
 
     folder: Path
     urls: ServerUrls

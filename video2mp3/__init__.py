@@ -8,7 +8,21 @@ with Client("http://127.0.0.1:8080") as client:
 
 from video2mp3.client import Client
 from video2mp3.errors import ApiError, ClientError, FieldError, TookTooLong, Unreachable
-from video2mp3.models import Conversion, Failure, Link, Mp3, Note, Options, Quality, Source, State, Track, User, Video
+from video2mp3.models import (
+    Conversion,
+    Failure,
+    Link,
+    Mp3,
+    Note,
+    Options,
+    Quality,
+    Source,
+    State,
+    Track,
+    Usage,
+    User,
+    Video,
+)
 
 __all__ = [
     "ApiError",
@@ -27,6 +41,7 @@ __all__ = [
     "TookTooLong",
     "Track",
     "Unreachable",
+    "Usage",
     "User",
     "Video",
 ]

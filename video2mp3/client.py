@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, Unpack
@@ -11,7 +11,7 @@ from urllib.parse import quote
 import httpx
 
 from video2mp3.errors import ApiError, TookTooLong, Unreachable
-from video2mp3.models import Conversion, Link, Options, State, Tokens, User
+from video2mp3.models import Conversion, Link, Options, State, Tokens, Usage, User
 from video2mp3.resumable import SLICE_BYTES, new_key, patiently, send_file
 
 OnBytes = Callable[[int, int], None]
@@ -139,14 +139,14 @@ class Client:
 
     def save(self, conversion_id: str, path: Path) -> None:
         """Write the MP3 to `path`, which is overwritten. It is there whole or not at all."""
-        unfinished = path.with_name(f"{path.name}.part")
-        try:
-            with self._open("GET", f"{_path(conversion_id)}/mp3") as response, unfinished.open("wb") as file:
-                for part in response.iter_bytes():
-                    file.write(part)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        self._save(path, f"{_path(conversion_id)}/mp3")
+
+    def save_zip(self, conversion_ids: Sequence[str], path: Path) -> None:
+        """Write a ZIP of the MP3s of up to 100 conversions to `path`, which is overwritten.
+
+        It is there whole or not at all. In it, the MP3s are named like their videos.
+        """
+        self._save(path, "/v1/conversions/zip", params={"ids": ",".join(conversion_ids)})
 
     def delete(self, conversion_id: str) -> None:
         """Delete a conversion and its files. If it is running, it is cancelled."""
@@ -159,6 +159,25 @@ class Client:
     def link(self, conversion_id: str, *, ttl_s: int) -> Link:
         """Return a link to the MP3 that works for `ttl_s` seconds without logging in."""
         return Link.from_json(self._json("POST", f"{_path(conversion_id)}/link", json={"ttl_seconds": ttl_s}))
+
+    def zip_link(self, conversion_ids: Sequence[str], *, ttl_s: int) -> Link:
+        """Return a link to a ZIP of the MP3s of up to 100 conversions, which works like that to one MP3."""
+        body = {"ids": [*conversion_ids], "ttl_seconds": ttl_s}
+        return Link.from_json(self._json("POST", "/v1/conversions/zip/link", json=body))
+
+    def usage(self) -> Usage:
+        """Return how much this person stores, and the limits."""
+        return Usage.from_json(self._json("GET", "/v1/usage"))
+
+    def _save(self, path: Path, source: str, **content: Any) -> None:
+        unfinished = path.with_name(f"{path.name}.part")
+        try:
+            with self._open("GET", source, **content) as response, unfinished.open("wb") as file:
+                for part in response.iter_bytes():
+                    file.write(part)
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
 
     def _json(self, method: str, path: str, **content: Any) -> Any:
         return self._read_json(self._send(method, path, **content))

@@ -118,19 +118,29 @@ class Track:
 class Video:
     """The stored video. `duration_s`, and `sha256` if it came in slices, are None until the service has read it.
 
-    Until then `tracks` is empty, too.
+    Until then `tracks` is empty, too. `sent` is `sound` if a client took the sound out of the video and sent only that;
+    `original_bytes` is then the size of the video, if the client gave it.
     """
 
     bytes: int
     sha256: str | None
     duration_s: float | None
     tracks: tuple[Track, ...] = ()
+    original_bytes: int | None = None
+    sent: str = "whole"
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
         """Return what a body holds."""
         tracks = tuple(map(Track.from_json, body.get("tracks", ())))
-        return cls(body["bytes"], body["sha256"], body["duration_s"], tracks)
+        return cls(
+            bytes=body["bytes"],
+            sha256=body["sha256"],
+            duration_s=body["duration_s"],
+            tracks=tracks,
+            original_bytes=body.get("original_bytes"),
+            sent=body.get("sent", "whole"),
+        )
 
 
 @dataclass(frozen=True)
@@ -260,7 +270,7 @@ class Conversion:
 
 @dataclass(frozen=True)
 class Link:
-    """A link that downloads one MP3 without logging in, until it expires."""
+    """A link that downloads one MP3, or a ZIP of several, without logging in, until it expires."""
 
     url: str
     expires_at: datetime
@@ -269,6 +279,34 @@ class Link:
     def from_json(cls, body: Mapping[str, Any]) -> Self:
         """Return what a body holds."""
         return cls(body["url"], datetime.fromisoformat(body["expires_at"]))
+
+
+@dataclass(frozen=True)
+class Usage:
+    """How much a person stores, and the limits. What is stored and what is being uploaded share the quota.
+
+    `stored_bytes` are those of the videos and MP3s. `upload_bytes` are what the `open_uploads` have or will have. A
+    conversion is kept for `retention_days` after its end.
+    """
+
+    stored_bytes: int
+    quota_bytes: int
+    open_uploads: int
+    upload_bytes: int
+    max_upload_bytes: int
+    retention_days: int
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Self:
+        """Return what a body holds."""
+        return cls(
+            stored_bytes=body["stored_bytes"],
+            quota_bytes=body["quota_bytes"],
+            open_uploads=body["uploads"]["open"],
+            upload_bytes=body["uploads"]["bytes"],
+            max_upload_bytes=body["max_upload_bytes"],
+            retention_days=body["retention_days"],
+        )
 
 
 @dataclass(frozen=True)

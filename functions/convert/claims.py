@@ -65,10 +65,10 @@ class Claims(Protocol):
         the MP3. Raises ClaimLost.
         """
 
-    def fail(self, claim: Claim, failure: Failure, failed: Event, *, counts: bool = True) -> None:
+    def fail(self, claim: Claim, failure: Failure, failed: Event, video: Video, *, counts: bool = True) -> None:
         """End the conversion as failed, and note the event: owed, and not told; if not `counts`, the attempt was none.
 
-        Raises ClaimLost.
+        `video` is what is known of the video now. Raises ClaimLost.
         """
 
     def release(self, claim: Claim, owed: Sequence[Event], *, counts: bool) -> None:

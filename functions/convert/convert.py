@@ -1,7 +1,7 @@
 """The rule: a video that was uploaded becomes an MP3, or a failure that says why."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import BinaryIO
@@ -17,7 +17,7 @@ from functions.convert.heartbeat import Deadline, Heartbeat
 from functions.convert.pauses import Pauses
 from functions.convert.video import StoredVideo
 from functions.shared.clock import Clock
-from functions.shared.conversions import Failure, Mp3, Note, Source, Video
+from functions.shared.conversions import MAX_TRACKS, Failure, Mp3, Note, Source, Track, Video
 from functions.shared.events import Event, EventName, Events, Outbox, publish_owed
 from functions.shared.files import CHUNK_BYTES, FileDamaged, FileMissing, Files
 from functions.shared.metrics import CONVERSION_WAIT_SECONDS, NO_METRICS, Metrics
@@ -82,12 +82,13 @@ def convert(uploaded: Event, deps: Deps, deadline: Deadline) -> None:
 
 def _attempt(claim: Claim, deps: Deps, heartbeat: Heartbeat) -> list[Event]:
     """Make the attempt, commit how it ended, and return the events now owed."""
+    known = _Known(claim.conversion.video)
     try:
-        mp3, video, notes = _make_mp3(claim, deps, heartbeat)
+        mp3, notes = _make_mp3(claim, deps, heartbeat, known)
     except ConversionFailed as error:
-        return _fail(claim, deps, error.failure)
+        return _fail(claim, deps, error.failure, known.video)
     except AttemptFailed as error:
-        return _try_again_or_fail(claim, deps, error)
+        return _try_again_or_fail(claim, deps, error, known.video)
     except Interrupted:
         deps.claims.release(claim, [], counts=False)
         raise
@@ -95,34 +96,49 @@ def _attempt(claim: Claim, deps: Deps, heartbeat: Heartbeat) -> list[Event]:
         raise
     except Exception as error:
         deps.logger.exception("unforeseen error")
-        return _try_again_or_fail(claim, deps, AttemptFailed(repr(error)))
+        return _try_again_or_fail(claim, deps, AttemptFailed(repr(error)), known.video)
     completed = _event(EventName.CONVERSION_COMPLETED, claim, deps)
-    deps.claims.complete(claim, mp3, video, notes, completed)
+    deps.claims.complete(claim, mp3, known.video, notes, completed)
     facts = {"mp3_bytes": mp3.bytes, "duration_s": round(mp3.duration_s, 2), "method": mp3.method}
     deps.logger.info("completed", extra={**facts, "warnings": [note.code for note in notes]})
     return [completed]
 
 
-def _try_again_or_fail(claim: Claim, deps: Deps, error: AttemptFailed) -> list[Event]:
+def _try_again_or_fail(claim: Claim, deps: Deps, error: AttemptFailed, video: Video) -> list[Event]:
     deps.logger.warning("the attempt failed", extra={"attempt": claim.attempt, "reason": str(error)})
     if claim.attempt >= deps.max_attempts:
-        return _fail(claim, deps, error.final(deps.max_attempts))
+        return _fail(claim, deps, error.final(deps.max_attempts), video)
     again = _event(EventName.VIDEO_UPLOADED, claim, deps)
     again = msgspec.structs.replace(again, not_before=again.occurred_at + deps.pauses.after(claim.attempt))
     deps.claims.release(claim, [again], counts=True)
     return [again]
 
 
-def _fail(claim: Claim, deps: Deps, failure: Failure) -> list[Event]:
+def _fail(claim: Claim, deps: Deps, failure: Failure, video: Video) -> list[Event]:
     failed = _event(EventName.CONVERSION_FAILED, claim, deps)
     # One that was claimed only to be failed was not tried once more.
-    deps.claims.fail(claim, failure, failed, counts=claim.attempt <= deps.max_attempts)
+    deps.claims.fail(claim, failure, failed, video, counts=claim.attempt <= deps.max_attempts)
     deps.logger.info("failed", extra={"failure": failure.type})
     return [failed]
 
 
-def _make_mp3(claim: Claim, deps: Deps, heartbeat: Heartbeat) -> tuple[Mp3, Video, tuple[Note, ...]]:
-    """Store the MP3 under the claim's file id. Returns what it is, what is known of the video now, and warnings."""
+class _Known:
+    """What is known of the video. An attempt that fails may have learned something, too."""
+
+    def __init__(self, video: Video) -> None:
+        self.video = video
+
+    def learn(self, **facts: object) -> None:
+        """Note facts about the video: fields of Video."""
+        self.video = msgspec.structs.replace(self.video, **facts)
+
+    def learn_tracks(self, tracks: Sequence[Track]) -> None:
+        """Note the soundtracks."""
+        self.learn(tracks=tuple(tracks[:MAX_TRACKS]))
+
+
+def _make_mp3(claim: Claim, deps: Deps, heartbeat: Heartbeat, known: _Known) -> tuple[Mp3, tuple[Note, ...]]:
+    """Store the MP3 under the claim's file id. Returns what it is, and warnings."""
     conversion = claim.conversion
     for earlier in range(1, claim.fence):
         deps.mp3s.delete(mp3_file_id(conversion.id, earlier))
@@ -131,7 +147,7 @@ def _make_mp3(claim: Claim, deps: Deps, heartbeat: Heartbeat) -> tuple[Mp3, Vide
     video = StoredVideo(deps.videos, conversion, lambda: heartbeat.beat(0.0))
     # The file has no name, so whatever ends this process, nothing stays on the disk.
     with tempfile.TemporaryFile() as frames:
-        encoded = _encode(video, frames, claim, deps, heartbeat)
+        encoded = _encode(video, frames, claim, deps, heartbeat, known=known)
         stored = deps.mp3s.put(claim.mp3_file_id, _beating(_whole_mp3(encoded, frames), heartbeat))
     facts, track = encoded.facts, encoded.choice.tracks[0]
     mp3 = Mp3(
@@ -149,20 +165,18 @@ def _make_mp3(claim: Claim, deps: Deps, heartbeat: Heartbeat) -> tuple[Mp3, Vide
         cover=encoded.has_cover,
         source=Source(track.codec, track.channels, track.sample_rate_hz, track.language),
     )
-    video_now = msgspec.structs.replace(
-        conversion.video,
-        sha256=video.sha256,
-        duration_s=round(encoded.video_duration_s, 3),
-        tracks=encoded.tracks,
-    )
-    return mp3, video_now, encoded.notes
+    known.learn(sha256=video.sha256, duration_s=round(encoded.video_duration_s, 3))
+    return mp3, encoded.notes
 
 
-def _encode(video: StoredVideo, frames: BinaryIO, claim: Claim, deps: Deps, heartbeat: Heartbeat) -> Encoded:
+def _encode(
+    video: StoredVideo, frames: BinaryIO, claim: Claim, deps: Deps, heartbeat: Heartbeat, *, known: _Known
+) -> Encoded:
+    def on_progress(done: float) -> None:
+        heartbeat.beat(_ENCODED * done)
+
     try:
-        return deps.encoder.encode(
-            video, frames, claim.conversion.options, lambda done: heartbeat.beat(_ENCODED * done)
-        )
+        return deps.encoder.encode(video, frames, claim.conversion.options, on_progress, known.learn_tracks)
     except (FileMissing, FileDamaged) as error:
         # If the conversion was deleted meanwhile, so was its video: then this raises ClaimLost.
         deps.claims.renew(claim, 0.0)

@@ -52,10 +52,10 @@ class CountedClaims:
         self._metrics.observe(CONVERSION_SPEED, mp3.duration_s / max(took_s, 0.001))
         self._metrics.observe(MP3_BYTES, mp3.bytes)
 
-    def fail(self, claim: Claim, failure: Failure, failed: Event, *, counts: bool = True) -> None:
+    def fail(self, claim: Claim, failure: Failure, failed: Event, video: Video, *, counts: bool = True) -> None:
         """See Claims."""
         with self._counting_lost():
-            self._claims.fail(claim, failure, failed, counts=counts)
+            self._claims.fail(claim, failure, failed, video, counts=counts)
         self._metrics.count(CONVERSIONS_FAILED, failure=failure.type)
         self._metrics.observe(CONVERSION_ATTEMPTS, claim.attempt if counts else claim.attempt - 1)
 

@@ -23,7 +23,7 @@ from functions.convert.media.riff import repaired_wav_header
 from functions.convert.media.tracks import Choice
 from functions.convert.mp3.extras import make_extras
 from functions.convert.mp3.frames import Mp3Facts
-from functions.convert.reading import Limits, Reading, Unproved
+from functions.convert.reading import Limits, OnTracks, Reading, Unproved
 from functions.convert.sound.lame import Loudness
 from functions.convert.sound.making import Maker
 from functions.convert.sound.whole import CUT_OFF
@@ -59,11 +59,19 @@ class Encoded(NamedTuple):
 class Encoder(Protocol):
     """Makes MP3s."""
 
-    def encode(self, video: Video, mp3: BinaryIO, options: Options, on_progress: Progress) -> Encoded:
+    def encode(
+        self,
+        video: Video,
+        mp3: BinaryIO,
+        options: Options,
+        on_progress: Progress,
+        on_tracks: OnTracks = lambda _: None,
+    ) -> Encoded:
         """Write the sound of `video` that `options` ask for to `mp3`, an empty file with a descriptor, without tags.
 
         When this returns, `video` was read to its end. `on_progress` is called several times a second with a number
-        from 0 to 1. What it raises, or `video` does, ends the encoding.
+        from 0 to 1. What it raises, or `video` does, ends the encoding. `on_tracks` is told what soundtracks there are
+        once they are known, even if there is then no MP3 to be had; the last call counts.
 
         Raises:
             ConversionFailed: there is no MP3 to be had from this video.
@@ -81,16 +89,25 @@ class FfmpegEncoder:
     def __init__(self, *, max_duration_s: float, stall_s: float = 60) -> None:
         self._limits = Limits(max_duration_s, stall_s)
 
-    def encode(self, video: Video, mp3: BinaryIO, options: Options, on_progress: Progress) -> Encoded:
+    def encode(
+        self,
+        video: Video,
+        mp3: BinaryIO,
+        options: Options,
+        on_progress: Progress,
+        on_tracks: OnTracks = lambda _: None,
+    ) -> Encoded:
         """See Encoder. A video that can be streamed needs no room on the disk."""
         try:
-            return self._encode(video, mp3, options, on_progress)
+            return self._encode(video, mp3, options, on_progress, on_tracks=on_tracks)
         except OSError as error:
             if error.errno not in _NO_ROOM:
                 raise
             raise AttemptFailed(f"the disk is full: {error}", code="resource-limit") from error
 
-    def _encode(self, video: Video, mp3: BinaryIO, options: Options, on_progress: Progress) -> Encoded:
+    def _encode(
+        self, video: Video, mp3: BinaryIO, options: Options, on_progress: Progress, *, on_tracks: OnTracks
+    ) -> Encoded:
         if not video.size:
             raise EmptyFile
         try:
@@ -99,7 +116,7 @@ class FfmpegEncoder:
             raise UnsupportedMedia(refusal.detail) from refusal
         if stream := as_stream(video):
             try:
-                return self._encode_streamed(video, stream, mp3, options, on_progress)
+                return self._encode_streamed(video, stream, mp3, options, on_progress, on_tracks=on_tracks)
             except Unproved:
                 # Either ffmpeg must seek in it, or something is wrong with it. The file will tell.
                 pass
@@ -111,7 +128,7 @@ class FfmpegEncoder:
             def on_rest(done: float) -> None:
                 on_progress(_FETCHED + (1 - _FETCHED) * done)
 
-            reading = Reading(lambda: file, container, size, on_rest, self._limits)
+            reading = Reading(lambda: file, container, size, on_rest, self._limits, on_tracks=on_tracks)
             return _encode(reading, mp3, options)
 
     def _encode_streamed(
@@ -121,6 +138,8 @@ class FfmpegEncoder:
         mp3: BinaryIO,
         options: Options,
         on_progress: Progress,
+        *,
+        on_tracks: OnTracks,
     ) -> Encoded:
         container = read_container(video.read, video.size)
         feeds: list[Feed] = []
@@ -129,7 +148,7 @@ class FfmpegEncoder:
             feeds.append(Feed(stream()))
             return feeds[-1]
 
-        reading = Reading(source, container, video.size, on_progress, self._limits)
+        reading = Reading(source, container, video.size, on_progress, self._limits, on_tracks=on_tracks)
         encoded = _encode(reading, mp3, options)
         # What ffmpeg did not read is read anyway: a conversion also finds out whether the stored video is damaged.
         for _ in feeds[reading.last_proof].rest:

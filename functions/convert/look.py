@@ -21,7 +21,7 @@ _UNNAMED = {"", "none"}
 
 
 def look(reading: Reading) -> Description:
-    """Return what is in a video. At least one of its soundtracks can be decoded.
+    """Return what is in a video, and tell `reading.on_tracks`. At least one of its soundtracks can be decoded.
 
     Raises:
         ConversionFailed: there is no sound, for the reason that was seen.
@@ -36,6 +36,7 @@ def look(reading: Reading) -> Description:
             raise _why_there_is_no_sound(reading.container)
     except ConversionFailed as failed:
         raise reading.doubtful(failed) from failed
+    reading.on_tracks(description.tracks)
     if not any(track.usable for track in description.tracks):
         if any(soundtrack.encryption for soundtrack in reading.container.soundtracks):
             raise EncryptedMedia

@@ -70,10 +70,14 @@ class MongoClaims:
         }
         self._end(claim, {"state": State.COMPLETED, **made, **self._ended(completed)}, [completed])
 
-    def fail(self, claim: Claim, failure: Failure, failed: Event, *, counts: bool = True) -> None:
+    def fail(self, claim: Claim, failure: Failure, failed: Event, video: Video, *, counts: bool = True) -> None:
         """See Claims."""
-        failure_and_attempts = {"error": {"$literal": to_builtins(failure)}, "attempts": _attempts(claim, counts)}
-        self._end(claim, {"state": State.FAILED, **failure_and_attempts, **self._ended(failed)}, [failed])
+        learned = {
+            "error": {"$literal": to_builtins(failure)},
+            "video": {"$literal": to_builtins(video)},
+            "attempts": _attempts(claim, counts),
+        }
+        self._end(claim, {"state": State.FAILED, **learned, **self._ended(failed)}, [failed])
 
     def release(self, claim: Claim, owed: Sequence[Event], *, counts: bool) -> None:
         """See Claims."""

@@ -7,6 +7,10 @@ from functions.convert.failures import ConversionFailed
 from functions.convert.feed import Feed
 from functions.convert.ffmpeg import Source
 from functions.convert.media.findings import Container
+from functions.shared.conversions import Track
+
+# Is told the soundtracks that were found.
+OnTracks = Callable[[tuple[Track, ...]], None]
 
 
 class Unproved(Exception):
@@ -37,11 +41,14 @@ class Reading:
         size: int,
         on_progress: Callable[[float], None],
         limits: Limits,
+        *,
+        on_tracks: OnTracks = lambda _: None,
     ) -> None:
         self.container = container
         self.size = size
         self.on_progress = on_progress
         self.limits = limits
+        self.on_tracks = on_tracks
         self.last_proof = 0
         self._make_source = make_source
         self._made = 0

@@ -1,7 +1,8 @@
-"""Conversions and their MP3s over HTTP."""
+"""Conversions and their MP3s over HTTP, one by one or several in a ZIP."""
 
+import hashlib
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Annotated
@@ -10,13 +11,16 @@ import msgspec
 from chalice.app import Request, Response
 
 from functions.download import rules
-from functions.download.dispositions import attachment, mp3_filename
+from functions.download.deps import Deps
+from functions.download.dispositions import attachment
 from functions.download.mongo_library import MongoLibrary
-from functions.download.pages import read_page_request
-from functions.download.ranges import Representation, Selection, http_date, select
-from functions.download.rules import Deps, StoredMp3
-from functions.download.s3_mp3_copies import S3Mp3Copies, connect_s3
+from functions.download.pages import checked_ids, read_ids_request, read_page_request
+from functions.download.parcels import Parcel, mp3_parcel
+from functions.download.ranges import Representation, Selection, http_date, is_known, select
+from functions.download.s3_copies import S3Copies, connect_s3
+from functions.download.sending import lend, read
 from functions.shared.clock import utc_now
+from functions.shared.conversions import Conversion
 from functions.shared.counted_events import CountedEvents
 from functions.shared.environment import environment
 from functions.shared.files import GridFSFiles
@@ -34,15 +38,16 @@ Headers = dict[str, str | list[str]]
 
 # With base64, 4 MiB stay under the 6 MB that Lambda lets out.
 MAX_INLINE_BYTES = 4 * 1024 * 1024
-# Names the bytes that whoever calls the function sends in its place. A client never sees it.
+# Lists the pieces that whoever calls the function sends in its place: stored bytes by their file and range, and
+# those of the function's own body by their number. A client never sees it.
 STORED_FILE = "X-Stored-File"
 
 
 class Settings(HttpSettings, frozen=True, kw_only=True):
     """Where the servers are, and how links are signed: `link_keys` are separated by commas, the first signs.
 
-    `download_bucket` is the S3 bucket from which clients fetch large MP3s. Without one they are streamed by whoever
-    calls the function.
+    `download_bucket` is the S3 bucket from which clients fetch large MP3s and ZIPs. Without one they are streamed by
+    whoever calls the function.
     """
 
     mongodb_url: str
@@ -58,6 +63,12 @@ class LinkRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ttl_seconds: Annotated[int, msgspec.Meta(ge=60, le=30 * 24 * 3600)] = 3 * 24 * 3600
 
 
+class ZipLinkRequest(LinkRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The body of a request for a link to a ZIP: the same, and of which conversions."""
+
+    ids: list[str]
+
+
 def connect() -> Deps:
     """Connect to the servers that the environment names."""
     settings = from_env(Settings, environment())
@@ -67,7 +78,7 @@ def connect() -> Deps:
         library=MongoLibrary(database),
         videos=GridFSFiles(database, "videos"),
         mp3s=GridFSFiles(database, "mp3s"),
-        copies=S3Mp3Copies(connect_s3(), settings.download_bucket) if settings.download_bucket else None,
+        copies=S3Copies(connect_s3(), settings.download_bucket) if settings.download_bucket else None,
         events=CountedEvents(RabbitEvents(settings.amqp_url), metrics),
         outbox=MongoOutbox(database),
         links=Links(link_keys(settings.link_keys), settings.public_url, utc_now),
@@ -85,8 +96,10 @@ def create_app(deps: Callable[[], Deps]) -> HttpFunction:
     def list_all() -> Response:
         request = app.current_request
         person = caller(request)
-        wanted = read_page_request(request.query_params or {})
-        page = rules.list_conversions(wanted, person, deps())
+        parameters: Mapping[str, str] = request.query_params or {}
+        if "ids" in parameters:
+            return _watched(rules.find_conversions(read_ids_request(parameters), person, deps()), request)
+        page = rules.list_conversions(read_page_request(parameters), person, deps())
         items = [conversion.to_dict() for conversion in page.items]
         return _json({"items": items, "next_cursor": page.next_cursor})
 
@@ -107,7 +120,7 @@ def create_app(deps: Callable[[], Deps]) -> HttpFunction:
     @app.route("/v1/conversions/{conversion_id}/mp3", methods=["GET", "HEAD"])
     def mp3(conversion_id: str) -> Response:
         request = app.current_request
-        return _send(rules.find_mp3(conversion_id, caller(request), deps()), request, deps())
+        return _send(mp3_parcel(rules.find_mp3(conversion_id, caller(request), deps())), app, deps())
 
     @app.route("/v1/conversions/{conversion_id}/link", methods=["POST"])
     def link(conversion_id: str) -> Response:
@@ -123,7 +136,27 @@ def create_app(deps: Callable[[], Deps]) -> HttpFunction:
         # Nobody else on the way knows whose the link is.
         with log_keys(app.logger, conversion_id=stored.conversion_id):
             app.logger.info("fetched by link")
-            return _send(stored, app.current_request, deps())
+            return _send(mp3_parcel(stored), app, deps())
+
+    @app.route("/v1/conversions/zip", methods=["GET", "HEAD"])
+    def zip_file() -> Response:
+        request = app.current_request
+        person, ids = caller(request), read_ids_request(request.query_params or {})
+        return _send(rules.find_zip(ids, person, deps()), app, deps())
+
+    @app.route("/v1/conversions/zip/link", methods=["POST"])
+    def zip_link() -> Response:
+        request = app.current_request
+        person, wanted = caller(request), read_json(request, ZipLinkRequest)
+        ttl = timedelta(seconds=wanted.ttl_seconds)
+        made = rules.make_zip_link(checked_ids(wanted.ids), ttl, person, deps())
+        return _json({"url": made.url, "expires_at": made.expires_at}, HTTPStatus.CREATED)
+
+    @app.route("/v1/downloads/zip/{token}", methods=["GET", "HEAD"])
+    def linked_zip(token: str) -> Response:
+        parcel = rules.find_linked_zip(token, deps())
+        app.logger.info("fetched by link", extra={"mp3s": len(parcel.mp3s), "bytes": parcel.length})
+        return _send(parcel, app, deps())
 
     app.answer_preflights()
     return app
@@ -133,8 +166,24 @@ def _json(body: object, status: HTTPStatus = HTTPStatus.OK) -> Response:
     return Response(msgspec.json.encode(body), headers=dict(JSON), status_code=int(status))
 
 
-def _send(stored: StoredMp3, request: Request, deps: Deps) -> Response:
-    file = Representation(f'"{stored.mp3.sha256}"', stored.completed_at, stored.mp3.bytes)
+def _watched(conversions: Sequence[Conversion], request: Request) -> Response:
+    """Answer somebody who asks again and again. As long as nothing has changed, there is nothing to send."""
+    body = msgspec.json.encode({"items": [conversion.to_dict() for conversion in conversions], "next_cursor": None})
+    etag = f'"{hashlib.sha256(body).hexdigest()}"'
+    headers: Headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
+    if is_known(etag, _request_headers(request).get("if-none-match", "")):
+        return Response("", headers=headers, status_code=int(HTTPStatus.NOT_MODIFIED))
+    return Response(body, headers={"Content-Type": "application/json", **headers}, status_code=int(HTTPStatus.OK))
+
+
+def _send(parcel: Parcel, app: HttpFunction, deps: Deps) -> Response:
+    # Of this thread only. A copy is read in another one.
+    request, context = app.current_request, app.lambda_context
+
+    def remaining_s() -> float:
+        return float(context.get_remaining_time_in_millis()) / 1000
+
+    file = Representation(parcel.etag, parcel.last_modified, parcel.length)
     selection = select(request.method, _request_headers(request), file)
     headers: Headers = {
         "ETag": file.etag,
@@ -144,15 +193,27 @@ def _send(stored: StoredMp3, request: Request, deps: Deps) -> Response:
     }
     if selection.status is HTTPStatus.NOT_MODIFIED:
         return Response("", headers=headers, status_code=int(selection.status))
-    headers |= _about_the_body(stored, selection)
+    headers |= _about_the_body(parcel, selection)
     body = b""
     if request.method == "GET" and selection.end - selection.start <= MAX_INLINE_BYTES:
-        body = rules.read_mp3(stored, selection.start, selection.end, deps)
+        body = read(parcel, selection.start, selection.end, deps)
     elif request.method == "GET" and deps.copies is not None:
-        return _redirect(rules.lend_mp3(stored, deps.copies, deps))
+        return _redirect(lend(parcel, deps.copies, remaining_s, deps))
     elif request.method == "GET":
-        headers[STORED_FILE] = f"mp3s/{stored.file_id};{selection.start}-{selection.end}"
+        headers[STORED_FILE], body = _instead_of_the_body(parcel, selection)
     return Response(body, headers=headers, status_code=int(selection.status))
+
+
+def _instead_of_the_body(parcel: Parcel, selection: Selection) -> tuple[str, bytes]:
+    """Return the header that lists the pieces of a long body, and those bytes of it that are stored nowhere."""
+    listed, body = [], []
+    for piece in parcel.cut(selection.start, selection.end):
+        if isinstance(piece, bytes):
+            listed.append(str(len(piece)))
+            body.append(piece)
+        else:
+            listed.append(f"mp3s/{piece.stored.file_id};{piece.start}-{piece.end}")
+    return ",".join(listed), b"".join(body)
 
 
 def _redirect(url: str) -> Response:
@@ -167,15 +228,15 @@ def _redirect(url: str) -> Response:
     return Response(b"", headers=headers, status_code=int(HTTPStatus.TEMPORARY_REDIRECT))
 
 
-def _about_the_body(stored: StoredMp3, selection: Selection) -> Headers:
+def _about_the_body(parcel: Parcel, selection: Selection) -> Headers:
     headers: Headers = {
-        "Content-Type": "audio/mpeg",
+        "Content-Type": parcel.content_type,
         "Content-Length": str(selection.end - selection.start),
-        "Content-Disposition": attachment(mp3_filename(stored.video_filename)),
+        "Content-Disposition": attachment(parcel.filename),
         "X-Content-Type-Options": "nosniff",
     }
     if selection.status is HTTPStatus.PARTIAL_CONTENT:
-        headers["Content-Range"] = f"bytes {selection.start}-{selection.end - 1}/{stored.mp3.bytes}"
+        headers["Content-Range"] = f"bytes {selection.start}-{selection.end - 1}/{parcel.length}"
     return headers
 
 

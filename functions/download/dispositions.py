@@ -1,19 +1,42 @@
-"""The Content-Disposition of an MP3, which gives it the video's name."""
+"""What files are called where they are saved: an MP3 by its video, by itself or in a ZIP."""
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from urllib.parse import quote
 
 MAX_NAME_BYTES = 255
 _EXTENSION = re.compile(r"(?<=.)\.[A-Za-z0-9]{1,5}$")
 # Quotes and backslashes end a quoted string, and some browsers decode percent signs in one.
 _NOT_PLAIN = re.compile(r'[^ -~]|["\\%]')
+# What Windows allows in no name, and the names that it keeps for devices.
+_NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
+_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])\.", re.IGNORECASE)
 
 
 def mp3_filename(video_filename: str) -> str:
     """Return the name for the MP3 of a video: `Holiday.mp4` becomes `Holiday.mp3`. At most MAX_NAME_BYTES of UTF-8."""
-    stem = _EXTENSION.sub("", video_filename)
-    return stem.encode()[: MAX_NAME_BYTES - len(".mp3")].decode(errors="ignore") + ".mp3"
+    return _ending_with(".mp3", _EXTENSION.sub("", video_filename))
+
+
+def names_in_zip(filenames: Iterable[str]) -> list[str]:
+    """Return names for files in one ZIP: `Talk.mp3`, and for others called the same `Talk (2).mp3` and so on.
+
+    They can be unpacked side by side on every system, also where `TALK.mp3` would overwrite `Talk.mp3`.
+    """
+    names: list[str] = []
+    taken: set[str] = set()
+    for filename in filenames:
+        plain = _NOT_IN_NAMES.sub("_", unicodedata.normalize("NFC", filename))
+        plain = f"_{plain}" if _DEVICE.match(plain) else plain
+        stem, dot, extension = plain.rpartition(".")
+        name, number = plain, 1
+        while name.casefold() in taken:
+            number += 1
+            name = _ending_with(f" ({number}){dot}{extension}", stem)
+        taken.add(name.casefold())
+        names.append(name)
+    return names
 
 
 def attachment(filename: str) -> str:
@@ -27,3 +50,7 @@ def attachment(filename: str) -> str:
     )
     plain = _NOT_PLAIN.sub("_", without_accents)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"
+
+
+def _ending_with(ending: str, stem: str) -> str:
+    return stem.encode()[: MAX_NAME_BYTES - len(ending)].decode(errors="ignore") + ending

@@ -36,6 +36,9 @@ class Library(Protocol):
     def newest(self, owner_id: str, state: State | None, limit: int, after: Position | None) -> list[Conversion]:
         """Return up to `limit` conversions of a person, newest first: those after a position, those in a state."""
 
+    def find(self, conversion_ids: Sequence[str]) -> list[Entry]:
+        """Return those of the conversions that exist, whoever owns them, in any order."""
+
     def get(self, conversion_id: str) -> Entry:
         """Return a conversion. Raises ConversionMissing."""
 

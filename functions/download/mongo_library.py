@@ -50,13 +50,20 @@ class MongoLibrary:
             )
             return [to_conversion(document) for document in documents]
 
+    def find(self, conversion_ids: Sequence[str]) -> list[Entry]:
+        """See Library."""
+        with mongo_errors():
+            # Without the hint, MongoDB tries every index that could help with NOT_DELETED first.
+            documents = self._collection.find({"_id": {"$in": [*conversion_ids]}, **NOT_DELETED}, hint="_id_")
+            return [_entry(document) for document in documents]
+
     def get(self, conversion_id: str) -> Entry:
         """See Library."""
         with mongo_errors():
             document = self._collection.find_one({"_id": conversion_id, **NOT_DELETED})
         if document is None:
             raise ConversionMissing(conversion_id)
-        return Entry(to_conversion(document), document.get("mp3_file_id"))
+        return _entry(document)
 
     def delete(self, conversion_id: str, now: datetime) -> None:
         """See Library."""
@@ -87,3 +94,7 @@ class MongoLibrary:
         if document is None:
             raise NotFailedState(self.get(conversion_id).conversion.state)
         return to_conversion(document)
+
+
+def _entry(document: Document) -> Entry:
+    return Entry(to_conversion(document), document.get("mp3_file_id"))

@@ -1,7 +1,8 @@
-"""Pages of a list: what a client asks for, and the cursor that leads to the next page."""
+"""Lists: which conversions a client asks for, and the cursor that leads to the next page."""
 
 import base64
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -11,6 +12,9 @@ from functions.shared.problems import FieldError, InvalidInput
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
+MAX_IDS = 100
+# What an id looks like. Only such ids are looked up.
+ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -43,6 +47,30 @@ def read_page_request(parameters: Mapping[str, str]) -> PageRequest:
     if errors:
         raise InvalidInput(*errors)
     return PageRequest(state, limit, after)
+
+
+def read_ids_request(parameters: Mapping[str, str]) -> list[str]:
+    """Return the ids that the query parameter `ids` names. Raises InvalidInput, naming what is wrong."""
+    errors = [
+        FieldError(name, "It cannot be combined with `ids`. Send one or the other.")
+        for name in ("state", "limit", "cursor")
+        if name in parameters
+    ]
+    try:
+        ids = checked_ids(parameters.get("ids", "").split(","))
+    except InvalidInput as wrong:
+        raise InvalidInput(*wrong.errors, *errors) from wrong
+    if errors:
+        raise InvalidInput(*errors)
+    return ids
+
+
+def checked_ids(ids: Sequence[str]) -> list[str]:
+    """Return ids in their order, without duplicates. Raises InvalidInput if one is malformed or there are too many."""
+    wrong = FieldError("ids", f"Send 1 to {MAX_IDS} conversion ids.")
+    if not 1 <= len(ids) <= MAX_IDS or not all(ID.fullmatch(each) for each in ids):
+        raise InvalidInput(wrong)
+    return [*dict.fromkeys(ids)]
 
 
 def make_cursor(position: Position) -> str:

@@ -96,6 +96,11 @@ def parse_range(value: str, length: int) -> tuple[int, int] | None:
     return start, min(end, length)
 
 
+def is_known(etag: str, if_none_match: str) -> bool:
+    """Return whether a client that sends this If-None-Match has what an ETag, with its quotes, stands for."""
+    return if_none_match.strip() == "*" or etag in (known for _, known in _ETAG.findall(if_none_match))
+
+
 def http_date(time: datetime) -> str:
     """Return a time as HTTP writes it: `Sun, 06 Nov 1994 08:49:37 GMT`."""
     return format_datetime(time.astimezone(UTC), usegmt=True)
@@ -111,8 +116,7 @@ def _preconditions_hold(headers: Mapping[str, str], file: Representation) -> boo
 
 def _is_unchanged(headers: Mapping[str, str], file: Representation) -> bool:
     if "if-none-match" in headers:
-        known = headers["if-none-match"]
-        return known.strip() == "*" or file.etag in (etag for _, etag in _ETAG.findall(known))
+        return is_known(file.etag, headers["if-none-match"])
     since = _date(headers.get("if-modified-since"))
     return since is not None and _seconds(file.last_modified) <= since
 

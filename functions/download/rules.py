@@ -1,32 +1,21 @@
 """The rules of download. What belongs to somebody else is answered exactly like what does not exist."""
 
-import contextlib
-import hashlib
-import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import NamedTuple
 
-from aws_lambda_powertools import Logger
+from functions.download.deps import Deps
+from functions.download.library import Entry, NotFailedState, Position
+from functions.download.pages import ID, PageRequest, make_cursor
+from functions.download.parcels import Parcel, StoredMp3, mp3_copy_name, zip_parcel
+from functions.download.sending import ZipTooLarge, delete_copy, storage_errors
+from functions.shared.conversions import Conversion, ConversionMissing, Owner, State
+from functions.shared.events import Event, EventName, publish_owed
+from functions.shared.links import Link
+from functions.shared.problems import NotFound, Problem
 
-from functions.download.dispositions import mp3_filename
-from functions.download.library import Entry, Library, NotFailedState, Position
-from functions.download.mp3_copies import Mp3Copies
-from functions.download.pages import PageRequest, make_cursor
-from functions.shared.clock import Clock
-from functions.shared.conversions import Conversion, ConversionMissing, Mp3, Owner, State
-from functions.shared.events import Event, EventName, Events, Outbox, publish_owed
-from functions.shared.files import FileDamaged, FileMissing, Files
-from functions.shared.links import Link, Links
-from functions.shared.problems import NotFound, Problem, Unavailable
-
-# Long enough to listen, to seek and to go on with a download: browsers keep to the URL that they were sent to.
-COPY_URL_TTL = timedelta(hours=1)
-# An older copy might go, at the end of its day, while it is fetched.
-COPY_GOOD_FOR = timedelta(hours=20)
-
-_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+# A copy of a larger ZIP is not even begun: it would take longer than the 29 s that a function has.
+MAX_COPIED_ZIP_BYTES = 1024**3
 
 
 class NotReady(Problem):
@@ -40,6 +29,24 @@ class NotReady(Problem):
         super().__init__(f"The conversion is {state}. {advice}")
 
 
+class SomeNotFound(NotFound):
+    """Raised when some of several conversions do not exist, or belong to somebody else."""
+
+    def __init__(self, ids: Sequence[str]) -> None:
+        super().__init__()
+        self.detail = f"Some of these conversions do not exist or are not yours: {', '.join(ids)}."
+
+
+class SomeNotReady(Problem):
+    """Raised when the MP3s of several conversions are asked for, and some have none, or none yet."""
+
+    code = "not-ready"
+
+    def __init__(self, conversions: Sequence[Conversion]) -> None:
+        names = ", ".join(f"{conversion.id} ({conversion.state})" for conversion in conversions)
+        super().__init__(f"These conversions are not completed: {names}. Leave them out.")
+
+
 class NotFailed(Problem):
     """Raised when a conversion is to be tried again that has not failed."""
 
@@ -49,46 +56,11 @@ class NotFailed(Problem):
         super().__init__(f"The conversion is {state}, so there is nothing to try again.")
 
 
-class StorageCorrupt(Problem):
-    """Raised when the stored MP3 is not what was stored. Nothing of it is sent."""
-
-    code = "storage-corrupt"
-
-    def __init__(self) -> None:
-        super().__init__("The MP3 was damaged in storage. Upload the video again.")
-
-
-@dataclass(frozen=True)
-class Deps:
-    """What download needs. Without `copies`, whoever calls the function sends large MP3s in its place."""
-
-    library: Library
-    videos: Files
-    mp3s: Files
-    copies: Mp3Copies | None
-    events: Events
-    outbox: Outbox
-    links: Links
-    clock: Clock
-    new_id: Callable[[], str]
-    logger: Logger
-
-
 class Page(NamedTuple):
     """Some conversions, newest first, and the cursor to those after them if there are any."""
 
     items: list[Conversion]
     next_cursor: str | None
-
-
-class StoredMp3(NamedTuple):
-    """A finished MP3 and where it is stored. `video_filename` is the name of the video it was made from."""
-
-    conversion_id: str
-    file_id: str
-    mp3: Mp3
-    video_filename: str
-    completed_at: datetime
 
 
 def list_conversions(wanted: PageRequest, person: Owner, deps: Deps) -> Page:
@@ -97,6 +69,12 @@ def list_conversions(wanted: PageRequest, person: Owner, deps: Deps) -> Page:
     items = found[: wanted.limit]
     is_last = len(found) <= wanted.limit
     return Page(items, None if is_last else make_cursor(Position(items[-1].created_at, items[-1].id)))
+
+
+def find_conversions(conversion_ids: Sequence[str], person: Owner, deps: Deps) -> list[Conversion]:
+    """Return those of the conversions that are a person's, newest first."""
+    found = [entry.conversion for entry in _entries_of(conversion_ids, person, deps)]
+    return sorted(found, key=lambda conversion: Position(conversion.created_at, conversion.id), reverse=True)
 
 
 def show_conversion(conversion_id: str, person: Owner, deps: Deps) -> Conversion:
@@ -113,7 +91,7 @@ def delete_conversion(conversion_id: str, person: Owner, deps: Deps) -> None:
         raise NotFound from error
     deps.logger.info("deleted", extra={"conversion_id": conversion_id})
     if deps.copies is not None and mp3_file_id is not None:
-        _delete_copy(conversion_id, mp3_file_id, deps.copies, deps)
+        delete_copy(mp3_copy_name(mp3_file_id), deps.copies, deps)
     deps.videos.delete(conversion_id)
     # Also what a worker left that was stopped before its commit.
     for file_id in deps.mp3s.ids(f"{conversion_id}-"):
@@ -146,6 +124,17 @@ def find_linked_mp3(token: str, deps: Deps) -> StoredMp3:
     return _mp3_of(_entry(deps.links.read(token), deps))
 
 
+def find_zip(conversion_ids: Sequence[str], person: Owner, deps: Deps) -> Parcel:
+    """Return a ZIP of the MP3s of a person's conversions, in this order. Raises what `_zip_of` raises."""
+    return _zip_of(conversion_ids, _entries_of(conversion_ids, person, deps), deps)
+
+
+def find_linked_zip(token: str, deps: Deps) -> Parcel:
+    """Return the ZIP that a link leads to. Raises InvalidLink, and what `_zip_of` raises."""
+    conversion_ids = deps.links.read_zip(token)
+    return _zip_of(conversion_ids, deps.library.find(conversion_ids), deps)
+
+
 def make_link(conversion_id: str, ttl: timedelta, person: Owner, deps: Deps) -> Link:
     """Return a link by which anybody may fetch the MP3 of a person's conversion, as long as that is kept.
 
@@ -153,62 +142,45 @@ def make_link(conversion_id: str, ttl: timedelta, person: Owner, deps: Deps) -> 
     """
     entry = _entry_of(conversion_id, person, deps)
     _mp3_of(entry)
-    kept_until = entry.conversion.expires_at
-    return deps.links.make(conversion_id, min(ttl, kept_until - deps.clock()) if kept_until else ttl)
+    return deps.links.make(conversion_id, _while_kept(ttl, [entry], deps))
 
 
-def read_mp3(stored: StoredMp3, start: int, end: int, deps: Deps) -> bytes:
-    """Return the bytes of an MP3 from `start` up to, not including, `end`.
+def make_zip_link(conversion_ids: Sequence[str], ttl: timedelta, person: Owner, deps: Deps) -> Link:
+    """Return a link by which anybody may fetch a ZIP of the MP3s, as long as all of them are kept.
+
+    Raises what `_zip_of` raises.
+    """
+    entries = _entries_of(conversion_ids, person, deps)
+    _zip_of(conversion_ids, entries, deps)
+    return deps.links.make_zip(conversion_ids, _while_kept(ttl, entries, deps))
+
+
+def _zip_of(conversion_ids: Sequence[str], entries: Sequence[Entry], deps: Deps) -> Parcel:
+    """Return the ZIP of conversions, in the order of their ids.
 
     Raises:
-        StorageCorrupt: they are not those that were stored.
-        NotFound: the conversion was deleted meanwhile.
+        SomeNotFound: `entries` lack one of them.
+        SomeNotReady: one is not completed.
+        ZipTooLarge: there would be no time to copy it.
+        StorageCorrupt: an MP3 is not the one that was stored.
     """
-    with _storage_errors(stored, deps):
-        return b"".join(deps.mp3s.read(stored.file_id, start, end))
+    by_id = {entry.conversion.id: entry for entry in entries}
+    if missing := [each for each in conversion_ids if each not in by_id]:
+        raise SomeNotFound(missing)
+    ordered = [by_id[each] for each in conversion_ids]
+    if waiting := [entry.conversion for entry in ordered if entry.mp3_file_id is None]:
+        raise SomeNotReady(waiting)
+    mp3s = [_mp3_of(entry) for entry in ordered]
+    size = sum(stored.mp3.bytes for stored in mp3s)
+    if deps.copies is not None and size > MAX_COPIED_ZIP_BYTES:
+        raise ZipTooLarge(f"Together, these MP3s have {size} bytes; a ZIP may have {MAX_COPIED_ZIP_BYTES}.")
+    with storage_errors(mp3s, deps):
+        return zip_parcel(mp3s, deps.mp3s.crc32s([stored.file_id for stored in mp3s]))
 
 
-def lend_mp3(stored: StoredMp3, copies: Mp3Copies, deps: Deps) -> str:
-    """Return a URL at which anybody can fetch the whole MP3, or ranges of it, for COPY_URL_TTL. Raises as read_mp3."""
-    made_at = copies.made_at(stored.file_id)
-    if made_at is None or deps.clock() - made_at > COPY_GOOD_FOR:
-        with _storage_errors(stored, deps):
-            copies.make(stored.file_id, _proved(deps.mp3s.read(stored.file_id), stored.mp3))
-        deps.logger.info("copied", extra={"conversion_id": stored.conversion_id})
-        try:
-            _entry(stored.conversion_id, deps)
-        except NotFound:
-            # Whoever deleted it meanwhile may have found no copy.
-            _delete_copy(stored.conversion_id, stored.file_id, copies, deps)
-            raise
-    return copies.url(stored.file_id, mp3_filename(stored.video_filename), COPY_URL_TTL)
-
-
-def _proved(parts: Iterable[bytes], mp3: Mp3) -> Iterator[bytes]:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
-        yield part
-    if digest.hexdigest() != mp3.sha256:
-        raise FileDamaged("The MP3 is not the one that was made.")
-
-
-def _delete_copy(conversion_id: str, file_id: str, copies: Mp3Copies, deps: Deps) -> None:
-    try:
-        copies.delete(file_id)
-    except Unavailable:
-        # Nobody has the URL of it for longer than COPY_URL_TTL, and it goes by itself.
-        deps.logger.warning("copy not deleted", exc_info=True, extra={"conversion_id": conversion_id})
-
-
-@contextlib.contextmanager
-def _storage_errors(stored: StoredMp3, deps: Deps) -> Iterator[None]:
-    try:
-        yield
-    except (FileMissing, FileDamaged) as error:
-        _entry(stored.conversion_id, deps)
-        deps.logger.exception("stored MP3 is damaged", extra={"conversion_id": stored.conversion_id})
-        raise StorageCorrupt from error
+def _while_kept(ttl: timedelta, entries: Sequence[Entry], deps: Deps) -> timedelta:
+    ends = [entry.conversion.expires_at for entry in entries if entry.conversion.expires_at]
+    return min([ttl, *(end - deps.clock() for end in ends)])
 
 
 def _entry_of(conversion_id: str, person: Owner, deps: Deps) -> Entry:
@@ -218,8 +190,13 @@ def _entry_of(conversion_id: str, person: Owner, deps: Deps) -> Entry:
     return entry
 
 
+def _entries_of(conversion_ids: Sequence[str], person: Owner, deps: Deps) -> list[Entry]:
+    """Return those of the conversions that are a person's."""
+    return [entry for entry in deps.library.find(conversion_ids) if entry.conversion.owner.id == person.id]
+
+
 def _entry(conversion_id: str, deps: Deps) -> Entry:
-    if not _ID.fullmatch(conversion_id):
+    if not ID.fullmatch(conversion_id):
         raise NotFound
     try:
         return deps.library.get(conversion_id)

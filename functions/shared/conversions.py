@@ -10,6 +10,9 @@ import msgspec
 from functions.shared.events import Event
 from functions.shared.options import Options
 
+# How many soundtracks of a video a conversion lists. Lists of a hundred conversions have to stay small.
+MAX_TRACKS = 32
+
 
 class State(StrEnum):
     """Where a conversion is. The last three are ends."""
@@ -51,16 +54,29 @@ class Track(msgspec.Struct, frozen=True):
     usable: bool
 
 
+class Sent(StrEnum):
+    """What was uploaded: the whole video, or only the sound that the client took out of it."""
+
+    WHOLE = "whole"
+    SOUND = "sound"
+
+
 class Video(msgspec.Struct, frozen=True):
     """The stored video. `duration_s` and `tracks` are unknown until convert has looked at it.
 
-    `sha256`, in hexadecimal digits, is unknown too if the video came in slices, until convert has read it whole.
+    Attributes:
+        bytes: how many are stored.
+        sha256: in hexadecimal digits; unknown for a video that came in slices, until convert has read it whole.
+        tracks: its first MAX_TRACKS soundtracks.
+        original_bytes: the size of the video that the person has, if the client gave it.
     """
 
     bytes: int
     sha256: str | None
     duration_s: float | None = None
     tracks: tuple[Track, ...] = ()
+    original_bytes: int | None = None
+    sent: Sent = Sent.WHOLE
 
 
 class Method(StrEnum):

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol
 
@@ -20,6 +20,8 @@ CHUNK_BYTES = 1024 * 1024
 
 # Where a file's metadata holds the digests of its chunks: 32 bytes each.
 CHUNK_SHA256 = "chunk_sha256"
+# And that of the whole file. Of older files, `crc32` is something else: see _chunk_check.
+_WHOLE_CRC32 = "whole_crc32"
 
 # How many chunks one operation deletes.
 _DELETED_AT_ONCE = 256
@@ -58,6 +60,14 @@ class Files(Protocol):
                 what was yielded is right.
         """
 
+    def crc32s(self, file_ids: Sequence[str]) -> dict[str, int]:
+        """Return the CRC-32 of each file, as ZIPs have it.
+
+        Raises:
+            FileMissing: one of them does not exist.
+            FileDamaged: one of them had to be read, and is not what was stored.
+        """
+
     def delete(self, file_id: str) -> None:
         """Delete a file. Does nothing if there is none."""
 
@@ -69,7 +79,8 @@ class GridFSFiles:
     """One GridFS bucket: `videos` or `mp3s`. Implements Files.
 
     A file's metadata holds `chunk_sha256`, the SHA-256 digests of its chunks one after the other, by which a range can
-    be checked without reading the rest; and `sha256`, that of the whole, if whoever stored it saw the whole.
+    be checked without reading the rest. `sha256` and `whole_crc32` are those of the whole, if whoever stored it saw
+    the whole.
     """
 
     def __init__(self, database: Database[Document], bucket: str) -> None:
@@ -82,7 +93,7 @@ class GridFSFiles:
         """See Files. If it fails or is interrupted, the chunks written so far are deleted."""
         digest = hashlib.sha256()
         digests = ChunkDigests()
-        length = 0
+        crc32 = length = 0
         self.delete(file_id)
         with mongo_errors():
             stream = self._bucket.open_upload_stream_with_id(file_id, file_id, metadata={})
@@ -91,8 +102,13 @@ class GridFSFiles:
                     stream.write(part)
                     digest.update(part)
                     digests.update(part)
+                    crc32 = zlib.crc32(part, crc32)
                     length += len(part)
-                stream.metadata = {"sha256": digest.hexdigest(), CHUNK_SHA256: digests.digest()}
+                stream.metadata = {
+                    "sha256": digest.hexdigest(),
+                    CHUNK_SHA256: digests.digest(),
+                    _WHOLE_CRC32: crc32,
+                }
                 # The files document is written last, so nobody sees half a file.
                 stream.close()
             except BaseException:
@@ -137,6 +153,23 @@ class GridFSFiles:
         with mongo_errors():
             found = self._chunks.find_one({"files_id": file_id, "n": number}, {"_id": False, "data": True})
         return None if found is None else found["data"]
+
+    def crc32s(self, file_ids: Sequence[str]) -> dict[str, int]:
+        """See Files. One that was not kept is found by reading, and kept, so the next call is quick."""
+        with mongo_errors():
+            files = self._files.find({"_id": {"$in": [*file_ids]}}, {f"metadata.{_WHOLE_CRC32}": True})
+            kept = {file["_id"]: (file.get("metadata") or {}).get(_WHOLE_CRC32) for file in files}
+        if missing := next((file_id for file_id in file_ids if file_id not in kept), None):
+            raise FileMissing(missing)
+        return {file_id: self._find_crc32(file_id) if crc32 is None else crc32 for file_id, crc32 in kept.items()}
+
+    def _find_crc32(self, file_id: str) -> int:
+        crc32 = 0
+        for part in self.read(file_id):
+            crc32 = zlib.crc32(part, crc32)
+        with mongo_errors():
+            self._files.update_one({"_id": file_id}, {"$set": {f"metadata.{_WHOLE_CRC32}": crc32}})
+        return crc32
 
     def delete(self, file_id: str) -> None:
         """See Files. Chunks without a file, left by a writer that died, are deleted too."""

@@ -1,8 +1,9 @@
-"""Signed download links: whoever has one may fetch one MP3 until it expires, without logging in."""
+"""Signed download links: whoever has one may fetch an MP3, or a ZIP of several, without a login, until it expires."""
 
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
 from itsdangerous import BadData, URLSafeSerializer
@@ -46,28 +47,46 @@ class Links:
     """
 
     def __init__(self, keys: tuple[str, ...], public_url: str, clock: Clock) -> None:
-        # itsdangerous wants the newest key last.
-        self._serializer = URLSafeSerializer(
-            list(reversed(keys)), salt="video2mp3.download", signer_kwargs={"digest_method": hashlib.sha256}
-        )
+        self._one = _serializer(keys, "video2mp3.download")
+        # With a salt of its own, so that neither token is taken for the other.
+        self._several = _serializer(keys, "video2mp3.download.zip")
         self._public_url = public_url.rstrip("/") + "/"
         self._clock = clock
 
     def make(self, conversion_id: str, ttl: timedelta) -> Link:
         """Return a link to the MP3 of a conversion that works for `ttl`, cut to whole seconds."""
-        expires_at = (self._clock() + ttl).replace(microsecond=0)
-        token = self._serializer.dumps([conversion_id, int(expires_at.timestamp())])
-        return Link(urljoin(self._public_url, f"v1/downloads/{token}"), expires_at)
+        return self._make(self._one, "v1/downloads", conversion_id, ttl)
+
+    def make_zip(self, conversion_ids: Sequence[str], ttl: timedelta) -> Link:
+        """Return a link to a ZIP of the MP3s of conversions that works for `ttl`, cut to whole seconds."""
+        return self._make(self._several, "v1/downloads/zip", [*conversion_ids], ttl)
 
     def read(self, token: str) -> str:
         """Return the conversion's id that a link's token names. Raises InvalidLink."""
+        return str(self._read(self._one, token))
+
+    def read_zip(self, token: str) -> list[str]:
+        """Return the ids of the conversions whose MP3s a link's ZIP holds. Raises InvalidLink."""
+        return [str(conversion_id) for conversion_id in self._read(self._several, token)]
+
+    def _make(self, serializer: URLSafeSerializer, path: str, what: object, ttl: timedelta) -> Link:
+        expires_at = (self._clock() + ttl).replace(microsecond=0)
+        token = serializer.dumps([what, int(expires_at.timestamp())])
+        return Link(urljoin(self._public_url, f"{path}/{token}"), expires_at)
+
+    def _read(self, serializer: URLSafeSerializer, token: str) -> Any:
         try:
-            conversion_id, expires = self._serializer.loads(token)
+            what, expires = serializer.loads(token)
         except (BadData, UnicodeEncodeError) as error:
             raise InvalidLink from error
         if not _is_canonical(token) or self._clock().timestamp() >= expires:
             raise InvalidLink
-        return str(conversion_id)
+        return what
+
+
+def _serializer(keys: Sequence[str], salt: str) -> URLSafeSerializer:
+    # itsdangerous wants the newest key last.
+    return URLSafeSerializer(list(reversed(keys)), salt=salt, signer_kwargs={"digest_method": hashlib.sha256})
 
 
 def _is_canonical(token: str) -> bool:

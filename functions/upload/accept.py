@@ -7,10 +7,10 @@ from itertools import chain
 from functions.shared.conversions import Conversion, Owner, Video
 from functions.shared.events import Event, publish_owed
 from functions.shared.files import ChunkDigests
-from functions.shared.options import Options
 from functions.shared.problems import BadRequest, NotFound, Problem, Unavailable
 from functions.shared.sniffing import SNIFFED_BYTES, refuse_other_than_media
 from functions.upload.deps import Deps
+from functions.upload.fields import Delivery, Fields
 from functions.upload.filenames import clean_filename
 from functions.upload.finding import UploadExpired, find_upload
 from functions.upload.finishing import AlreadyAccepted, commit, conversion_of, tell_accepted
@@ -33,7 +33,7 @@ class EmptyFile(Problem):
 
 
 def accept_video(
-    parts: Iterable[bytes], filename: str, options: Options, owner: Owner, deps: Deps, *, origin: str | None = None
+    parts: Iterable[bytes], filename: str, fields: Fields, owner: Owner, deps: Deps, *, origin: str | None = None
 ) -> Conversion:
     """Store a video, of any size, and start its conversion. `filename` is as it was sent.
 
@@ -58,9 +58,9 @@ def accept_video(
     conversion_id = deps.new_id()
     deps.uploads.watch(conversion_id)
     stored = deps.videos.put(conversion_id, _within_limits(parts, owner, deps))
-    video = Video(bytes=stored.bytes, sha256=stored.sha256)
+    video = Video(bytes=stored.bytes, sha256=stored.sha256, **fields.delivery._asdict())
     conversion, uploaded = queue(
-        conversion_id, owner, filename, options, video, event_id=deps.new_id(), now=deps.clock()
+        conversion_id, owner, filename, fields.options, video, event_id=deps.new_id(), now=deps.clock()
     )
     accepted_id = _add(conversion, uploaded, origin, deps)
     if accepted_id != conversion_id:
@@ -72,7 +72,7 @@ def accept_video(
 
 
 def accept_stored_video(
-    upload_id: str, options: Options, owner: Owner, deps: Deps, *, origin: str | None = None
+    upload_id: str, fields: Fields, owner: Owner, deps: Deps, *, origin: str | None = None
 ) -> Conversion:
     """Start the conversion of a video that came out of a form as an upload of deferred length. It ends where it is.
 
@@ -92,22 +92,22 @@ def accept_stored_video(
     if upload.kind is not Kind.WHOLE or upload.length is not None:
         raise BadRequest("Only an upload of deferred length can be the video of a form.")
     try:
-        _convert_upload(upload_id, options, owner, origin, deps)
+        _convert_upload(upload_id, fields, owner, origin, deps)
     except AlreadyAccepted as error:
         drop_surplus(upload_id, owner, deps)
         return _accepted(error.conversion_id, deps)
     return _accepted(upload_id, deps)
 
 
-def says_form(parts: Iterable[bytes], filename: str, options: Options) -> str:
+def says_form(parts: Iterable[bytes], filename: str, fields: Fields) -> str:
     """Return the fingerprint of a form. It is that of what it says: a boundary is another whenever it is sent."""
     digests = ChunkDigests()
     for part in parts:
         digests.update(part)
-    return fingerprint(clean_filename(filename), options, digests.digest())
+    return _fingerprint(filename, fields, digests.digest())
 
 
-def says_upload(upload_id: str, options: Options, owner: Owner, deps: Deps) -> str:
+def says_upload(upload_id: str, fields: Fields, owner: Owner, deps: Deps) -> str:
     """Return the fingerprint of a form whose video became an upload: the same as if it had come in one piece.
 
     Raises NotFound and UploadExpired.
@@ -117,7 +117,13 @@ def says_upload(upload_id: str, options: Options, owner: Owner, deps: Deps) -> s
         digests = deps.uploads.digests(upload_id)
     except UploadMissing as error:
         raise NotFound from error
-    return fingerprint(clean_filename(describe(upload.metadata).filename), options, digests)
+    return _fingerprint(describe(upload.metadata).filename, fields, digests)
+
+
+def _fingerprint(filename: str, fields: Fields, digests: bytes) -> str:
+    said = (clean_filename(filename), fields.options, digests)
+    # What was not said changes nothing, so that a form is known again by a version that knows fewer fields.
+    return fingerprint(*said) if fields.delivery == Delivery() else fingerprint(*said, fields.delivery)
 
 
 def drop_surplus(upload_id: str, owner: Owner, deps: Deps) -> None:
@@ -129,7 +135,7 @@ def drop_surplus(upload_id: str, owner: Owner, deps: Deps) -> None:
         terminate(upload_id, owner, deps)
 
 
-def _convert_upload(upload_id: str, options: Options, owner: Owner, origin: str | None, deps: Deps) -> None:
+def _convert_upload(upload_id: str, fields: Fields, owner: Owner, origin: str | None, deps: Deps) -> None:
     # The same token whenever the gateway tries again.
     with holding(upload_id, f"form {upload_id}", deps, comes_again=True) as held:
         offset = held.upload.offset
@@ -139,7 +145,7 @@ def _convert_upload(upload_id: str, options: Options, owner: Owner, origin: str 
         # The upload itself is counted as used.
         if (left := room(owner, deps)) < 0:
             raise quota_exceeded(left, deps)
-        commit(held, offset, offset, {}, deps, options=options, origin=origin)
+        commit(held, offset, offset, {}, deps, fields=fields, origin=origin)
 
 
 def _accepted(conversion_id: str, deps: Deps) -> Conversion:

@@ -17,11 +17,15 @@ from functions.upload.uploads import Slices, Uploads, Usage
 
 @dataclass(frozen=True)
 class Limits:
-    """How large one video may be, how much one person may store, and how long an upload may wait for its next bytes."""
+    """How large one video may be, how much one person may store, and for how long.
+
+    An upload may wait for its next bytes for `upload_idle`. A conversion is kept for `retention_days` after its end.
+    """
 
     max_upload_bytes: int
     quota_bytes: int
     upload_idle: timedelta
+    retention_days: int = 30
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from msgspec.structs import replace
 from functions.shared.conversions import Conversion, ConversionMissing, Video
 from functions.shared.events import Event, publish_owed
 from functions.shared.metrics import UPLOAD_BYTES, UPLOADS_ACCEPTED
-from functions.shared.options import Options
 from functions.upload.deps import Deps
+from functions.upload.fields import Fields
 from functions.upload.metadata import describe
 from functions.upload.queued import queue
 from functions.upload.uploads import Held, Kind, Progress, Upload
@@ -44,17 +44,17 @@ def commit(
     deps: Deps,
     *,
     keep: bool = False,
-    options: Options | None = None,
+    fields: Fields | None = None,
     origin: str | None = None,
 ) -> Upload:
     """Count the bytes up to `offset`, which are written; if a video is whole then, accept it.
 
-    `digests` are those of the chunks that were written. The upload is let go unless it is kept. `options` take the
+    `digests` are those of the chunks that were written. The upload is let go unless it is kept. `fields` take the
     place of those in the metadata. Raises HoldLost; and with an `origin` AlreadyAccepted, see Conversions.add_once.
     """
     progress = Progress(offset, length, deps.clock() + deps.limits.upload_idle, digests)
     is_whole_video = offset == length and held.upload.kind is not Kind.PARTIAL
-    owed = [_accept(held, progress, options, origin, deps)] if is_whole_video else []
+    owed = [_accept(held, progress, fields, origin, deps)] if is_whole_video else []
     deps.uploads.advance(held, progress, keep=keep)
     publish_owed(owed, deps.events, deps.outbox, deps.logger)
     return replace(held.upload, offset=offset, length=length, expires_at=progress.expires_at)
@@ -76,18 +76,19 @@ def tell_accepted(conversion: Conversion, kind: str, deps: Deps) -> None:
     deps.metrics.observe(UPLOAD_BYTES, size, kind=kind)
 
 
-def _accept(held: Held, progress: Progress, options: Options | None, origin: str | None, deps: Deps) -> Event:
+def _accept(held: Held, progress: Progress, fields: Fields | None, origin: str | None, deps: Deps) -> Event:
     upload = held.upload
     # Writing can take long. If somebody deleted the upload meanwhile, it must not become a conversion.
     deps.uploads.stage(held, held.staged)
     deps.slices.finish(held, progress.offset, _all_digests(upload.id, progress, deps))
     description = describe(upload.metadata)
+    options, delivery = fields or description.fields
     conversion, uploaded = queue(
         upload.id,
         upload.owner,
         description.filename,
-        options or description.options,
-        Video(bytes=progress.offset, sha256=None),
+        options,
+        Video(bytes=progress.offset, sha256=None, **delivery._asdict()),
         # The same at every try, so that trying again owes no second event.
         event_id=upload.id,
         now=deps.clock(),
@@ -96,8 +97,8 @@ def _accept(held: Held, progress: Progress, options: Options | None, origin: str
         deps.conversions.add(conversion, [uploaded])
     elif (accepted_id := deps.conversions.add_once(conversion, [uploaded], origin)) != upload.id:
         raise AlreadyAccepted(accepted_id)
-    # A form that came in slices brings the options with it; of an upload they are in its metadata.
-    tell_accepted(conversion, "form" if options else "tus", deps)
+    # A form that came in slices brings its fields with it; those of an upload are in its metadata.
+    tell_accepted(conversion, "form" if fields else "tus", deps)
     return uploaded
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from functions.shared.options import Options
 from functions.shared.problems import BadRequest, FieldError, InvalidInput
-from functions.upload.options import to_options
+from functions.upload.fields import Delivery, Fields, read_fields
 
 # API Gateway takes 10,240 bytes of headers, of which this leaves 2,048 to the others.
 MAX_METADATA_BYTES = 8192
@@ -20,10 +20,15 @@ _PAIR = re.compile(r"([!-+\--~]+)(?: ([A-Za-z0-9+/=]*))?")
 
 
 class Description(NamedTuple):
-    """The name of a video as it was sent, and the options of its conversion."""
+    """The name of a video as it was sent, and what else is said of it."""
 
     filename: str
-    options: Options
+    fields: Fields
+
+    @property
+    def options(self) -> Options:
+        """The options of its conversion."""
+        return self.fields.options
 
 
 def describe(header: str) -> Description:
@@ -36,14 +41,14 @@ def describe(header: str) -> Description:
         InvalidInput: an option is wrong.
     """
     metadata = read_metadata(header)
-    known = Options.__struct_fields__
+    known = (*Options.__struct_fields__, *Delivery._fields)
     meant = {key: get_close_matches(key.lower(), known, 1, cutoff=0.75) for key in metadata if key not in known}
     misspelt = [FieldError(key, f"There is no such option. Use: {names[0]}.") for key, names in meant.items() if names]
     if misspelt:
         raise InvalidInput(*misspelt)
-    options = to_options({key: value for key, value in metadata.items() if key in known})
+    fields = read_fields({key: value for key, value in metadata.items() if key in known})
     # tus-js-client's examples and tusd say `filename`, Uppy sends `name`, too.
-    return Description(metadata.get("filename") or metadata.get("name", ""), options)
+    return Description(metadata.get("filename") or metadata.get("name", ""), fields)
 
 
 def read_metadata(header: str) -> dict[str, str]:

@@ -4,13 +4,18 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 
 from functions.shared.mongo import Document, mongo_errors
-from functions.upload.uploads import Kind
+from functions.upload.uploads import Kind, Used
 
 _IS_UNDER_WAY: Document = {
     "$and": [
         {"$gt": ["$expires_at", "$$NOW"]},
         {"$or": [{"$eq": ["$kind", Kind.PARTIAL.value]}, {"$ne": ["$offset", "$length"]}]},
     ]
+}
+_STORED = {"stored_bytes": {"$add": ["$video.bytes", {"$ifNull": ["$mp3.bytes", 0]}]}}
+_UNDER_WAY = {
+    "open_uploads": {"$cond": [_IS_UNDER_WAY, 1, 0]},
+    "upload_bytes": {"$cond": [_IS_UNDER_WAY, {"$ifNull": ["$length", "$offset"]}, 0]},
 }
 
 
@@ -21,18 +26,18 @@ class MongoUsage:
         self._conversions = database.conversions
         self._uploads = database.uploads
 
-    def used_bytes(self, owner_id: str) -> int:
+    def used_by(self, owner_id: str) -> Used:
         """See Usage."""
-        stored = {"$add": ["$video.bytes", {"$ifNull": ["$mp3.bytes", 0]}]}
-        reserved = {"$cond": [_IS_UNDER_WAY, {"$ifNull": ["$length", "$offset"]}, 0]}
         with mongo_errors():
-            return _sum(self._conversions, owner_id, stored) + _sum(self._uploads, owner_id, reserved)
+            return Used(
+                **_sums(self._conversions, owner_id, _STORED),
+                **_sums(self._uploads, owner_id, _UNDER_WAY),
+            )
 
 
-def _sum(collection: Collection[Document], owner_id: str, size: Document) -> int:
+def _sums(collection: Collection[Document], owner_id: str, values: Document) -> dict[str, int]:
+    sums = {name: {"$sum": value} for name, value in values.items()}
     # What was deleted names no owner.
-    found = collection.aggregate(
-        [{"$match": {"owner.id": owner_id}}, {"$group": {"_id": None, "bytes": {"$sum": size}}}]
-    )
-    total: int = next(found, {"bytes": 0})["bytes"]
-    return total
+    found = collection.aggregate([{"$match": {"owner.id": owner_id}}, {"$group": {"_id": None, **sums}}])
+    totals: Document = next(found, {})
+    return {name: totals.get(name, 0) for name in values}

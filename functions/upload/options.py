@@ -64,7 +64,7 @@ def to_options(fields: Mapping[str, str]) -> Options:
 
 
 def _unknown(name: str) -> str:
-    known = ["video", *_READERS]
+    known = ["video", *_READERS, "original_bytes", "sent"]
     meant = get_close_matches(name.lower(), known, 1, cutoff=0.75)
     hint = f" Did you mean `{meant[0]}`?" if meant else ""
     return f"There is no such field.{hint} The fields are {', '.join(known[:-1])} and {known[-1]}."

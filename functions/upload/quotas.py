@@ -1,4 +1,6 @@
-"""How much a person may store yet."""
+"""How much a person stores, and how much they may still store."""
+
+import msgspec
 
 from functions.shared.conversions import Owner
 from functions.shared.problems import Problem, TooLarge
@@ -18,9 +20,38 @@ class QuotaExceeded(Problem):
         )
 
 
+class OpenUploads(msgspec.Struct, frozen=True):
+    """The uploads under way: how many, and how many bytes they have or will have."""
+
+    open: int
+    bytes: int
+
+
+class UsageReport(msgspec.Struct, frozen=True):
+    """What a person stores, and what the deployment lets them store. Stored and uploaded bytes share the quota."""
+
+    stored_bytes: int
+    quota_bytes: int
+    uploads: OpenUploads
+    max_upload_bytes: int
+    retention_days: int
+
+
+def show_usage(owner: Owner, deps: Deps) -> UsageReport:
+    """Return what a person stores, and their limits."""
+    used = deps.usage.used_by(owner.id)
+    return UsageReport(
+        stored_bytes=used.stored_bytes,
+        quota_bytes=deps.limits.quota_bytes,
+        uploads=OpenUploads(used.open_uploads, used.upload_bytes),
+        max_upload_bytes=deps.limits.max_upload_bytes,
+        retention_days=deps.limits.retention_days,
+    )
+
+
 def room(owner: Owner, deps: Deps) -> int:
     """Return how many bytes a person may store yet. Less than none if it is too much already."""
-    return deps.limits.quota_bytes - deps.usage.used_bytes(owner.id)
+    return deps.limits.quota_bytes - deps.usage.used_by(owner.id).bytes
 
 
 def refuse_over_limits(length: int, room_bytes: int, deps: Deps) -> None:

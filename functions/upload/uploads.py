@@ -168,12 +168,26 @@ class Slices(Protocol):
         """Delete the bytes, and the file if they had become one. Does nothing if there are none."""
 
 
+class Used(NamedTuple):
+    """How much of the storage one person uses.
+
+    `stored_bytes` are those of the videos and MP3s. `open_uploads` are under way: those that are not whole, and partial
+    ones, but none that has expired. `upload_bytes` are what they have or will have: the length of each or, while that
+    is not known, the offset.
+    """
+
+    stored_bytes: int
+    open_uploads: int
+    upload_bytes: int
+
+    @property
+    def bytes(self) -> int:
+        """What counts towards the quota."""
+        return self.stored_bytes + self.upload_bytes
+
+
 class Usage(Protocol):
     """How much of the storage people use."""
 
-    def used_bytes(self, owner_id: str) -> int:
-        """Return the bytes of a person's videos and MP3s, and of what the uploads under way have or will have.
-
-        Under way are those that are not whole, and partial ones; but none that has expired. Of each the length
-        counts or, while that is not known, the offset.
-        """
+    def used_by(self, owner_id: str) -> Used:
+        """Return how much a person uses."""

@@ -13,7 +13,7 @@ import pybase64
 
 from functions.shared.origins import origin_headers
 from functions.shared.problems import Problem
-from infra.gateway.stored_files import STORED_FILE_HEADER, StoredRange
+from infra.gateway.stored_files import STORED_FILE_HEADER, Pieces
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -28,7 +28,7 @@ class MalformedAnswer(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer in HTTP's terms. If `stored` is given, the body is that part of a file instead of `body`.
+    """An answer in HTTP's terms. If `stored` is given, the body is made of these pieces instead of `body`.
 
     `content_length` is None where HTTP has none.
     """
@@ -37,7 +37,7 @@ class Answer:
     headers: tuple[tuple[str, str], ...]
     body: bytes
     content_length: int | None
-    stored: StoredRange | None = None
+    stored: Pieces | None = None
 
     @property
     def is_success(self) -> bool:
@@ -75,10 +75,10 @@ def read_answer(answer: Any, method: str) -> Answer:
     if "content-type" not in given:
         # As API Gateway does.
         headers.append(("Content-Type", "application/json"))
-    stored = StoredRange.parse(given[STORED_FILE_HEADER.lower()]) if STORED_FILE_HEADER.lower() in given else None
+    body = _body(answer)
+    stored = Pieces.parse(given[STORED_FILE_HEADER.lower()], body) if STORED_FILE_HEADER.lower() in given else None
     if stored is None and STORED_FILE_HEADER.lower() in given:
         raise MalformedAnswer(f"{STORED_FILE_HEADER} cannot be read.")
-    body = _body(answer)
     length: int | None = stored.length if stored else len(body)
     if method == "HEAD" and not body and not stored and given.get("content-length", "").isdecimal():
         # It tells how long the body of a GET would be.

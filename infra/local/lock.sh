@@ -27,9 +27,9 @@ compile dev dev --universal "$@"
 # Those who test, who run it and who pack it have the same versions.
 compile run run --universal --constraint requirements/dev.txt
 # Where functions run there is one platform. So the files have no conditions, which pip would judge by its own Python.
-for group in auth upload convert notify download sweep health; do
+for group in auth upload convert notify download sweep health page; do
     compile "functions/$group" "$group" --python-platform x86_64-manylinux_2_28 --constraint requirements/dev.txt
 done
-for group in gateway host triggers setup; do
+for group in gateway host triggers setup web; do
     compile "infra/$group" "$group" --python-platform x86_64-manylinux_2_28 --constraint requirements/dev.txt
 done

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Install what is missing: Python packages into .venv, and with apt RabbitMQ, libcurl and, for the tests, curl and
-# Chromium.
+# Chromium. Then build the page, if its sources have changed.
 #
 #   setup.sh run    what `make run` and `make demo` need
 #   setup.sh dev    that, and what the tests and checks need
@@ -159,6 +159,10 @@ elsewhere; or use containers for everything: docker compose up" || exit 1
     install libcurl4 || fail "libcurl4 could not be installed. Set MONGODB_URL to a MongoDB that runs elsewhere."
 }
 
+build_page() {
+    step .venv/bin/python -m infra.web || fail "The page could not be built."
+}
+
 ensure_curl() {
     command -v curl >/dev/null && return
     can_install curl "Install curl, with which the tests try the commands of the README." || exit 1
@@ -190,6 +194,7 @@ if [ "$(uname -s)" = Linux ]; then
     ensure_libcurl
 fi
 ensure_rabbitmq
+build_page
 if [ "$1" != run ]; then
     ensure_curl
     ensure_chromium

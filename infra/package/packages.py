@@ -17,6 +17,7 @@ from infra.package.imports import read_imports, read_tags
 from infra.package.trial import find_interpreter, try_ffmpeg, try_handlers
 from infra.package.wheels import wheels
 from infra.template import TEMPLATE, load_template
+from infra.web import CannotBuild, build
 
 # The one that template.yaml names.
 RUNTIME: Final = "python3.13"
@@ -80,6 +81,11 @@ def _pack(name: str, runtime: str, archive: Path, say: Callable[[str], None]) ->
             f"requirements/functions/{name}.txt is missing. Add a dependency group {name} to pyproject.toml, name it "
             "in infra/local/lock.sh, and run `make lock`."
         )
+    if name == "page":
+        try:
+            build(say)
+        except CannotBuild as error:
+            raise CannotPackage(str(error)) from error
     files = dict(own_files(name))
     with contextlib.ExitStack() as opened:
         say(f"{name}: getting its packages for {runtime}")

@@ -18,6 +18,9 @@ GUARDED = [
     ("GET", "/v1/conversions"),
     ("POST", "/v1/conversions"),
     ("GET", f"/v1/conversions/{'0' * 32}/mp3"),
+    ("GET", "/v1/conversions/zip"),
+    ("POST", "/v1/conversions/zip/link"),
+    ("GET", "/v1/usage"),
     ("POST", "/v1/uploads"),
     ("HEAD", f"/v1/uploads/{'0' * 32}"),
 ]

@@ -137,9 +137,10 @@ def test_failing_tells_why_with_the_event(stored, counts, attempts):
     claim = stored.patient.claim("c1", "w1")
     failed = event(EventName.CONVERSION_FAILED)
 
-    stored.patient.fail(claim, FAILURE, failed, counts=counts)
+    stored.patient.fail(claim, FAILURE, failed, VIDEO, counts=counts)
 
     done = stored.conversions.get("c1")
+    assert done.video == VIDEO
     assert (done.state, done.error, done.mp3, done.attempts) == (State.FAILED, FAILURE, None, attempts)
     assert done.warnings == ()
     assert stored.outbox.owed(failed.event, 10) == [failed]
@@ -172,7 +173,7 @@ def test_what_has_ended_cannot_be_claimed(stored):
     [
         lambda claims, stale: claims.renew(stale, 0.9),
         lambda claims, stale: claims.complete(stale, MP3, VIDEO, WARNINGS, event()),
-        lambda claims, stale: claims.fail(stale, FAILURE, event()),
+        lambda claims, stale: claims.fail(stale, FAILURE, event(), stale.conversion.video),
         lambda claims, stale: claims.release(stale, [event()], counts=True),
     ],
     ids=["renew", "complete", "fail", "release"],

@@ -104,7 +104,7 @@ def test_each_loudspeaker_of_5_1_is_as_loud_whatever_the_codec(tmp_path, codec):
     heard, encoded = converted(source)
 
     assert_levels(heard, SURROUND)
-    assert encoded.tracks[0].channels == 6
+    assert encoded.choice.tracks[0].channels == 6
     assert encoded.facts.channels == 2
     assert encoded.notes == ()
 
@@ -219,7 +219,7 @@ def test_of_channels_without_names_the_first_pair_is_heard(tmp_path, count):
     found = levels_of(heard, 2)
     assert found[0][0] == pytest.approx(FULL, abs=NEAR_DB)
     assert found[1][1] == pytest.approx(FULL, abs=NEAR_DB)
-    assert encoded.tracks[0].channels == count
+    assert encoded.choice.tracks[0].channels == count
 
 
 def test_sound_from_all_around_is_heard_from_the_side_where_it_is(tmp_path):
@@ -232,7 +232,7 @@ def test_sound_from_all_around_is_heard_from_the_side_where_it_is(tmp_path):
 
     heard, encoded = converted(source)
 
-    assert encoded.tracks[0].channels == 4
+    assert encoded.choice.tracks[0].channels == 4
     [(left_db, right_db)] = levels_of(heard, 1)
     assert left_db == pytest.approx(FULL, abs=NEAR_DB)
     assert right_db is None

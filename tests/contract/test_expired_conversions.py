@@ -70,7 +70,7 @@ def test_the_end_of_a_conversion_says_until_when_it_is_kept(storage, end):
     if end == "complete":
         storage.claims.complete(claim, COMPLETED.mp3, COMPLETED.video, [], event(EventName.CONVERSION_COMPLETED))
     else:
-        storage.claims.fail(claim, FAILED.error, event(EventName.CONVERSION_FAILED))
+        storage.claims.fail(claim, FAILED.error, event(EventName.CONVERSION_FAILED), FAILED.video)
 
     ended = storage.conversions.get("c1")
     assert ended.expires_at == ended.completed_at + KEPT
@@ -80,7 +80,9 @@ def test_the_end_of_a_conversion_says_until_when_it_is_kept(storage, end):
 def test_a_conversion_that_is_tried_again_expires_no_more(storage):
     """It is under way like a new one, and ends at another time."""
     storage.conversions.add(conversion(), [])
-    storage.claims.fail(storage.claims.claim("c1", "w1"), FAILED.error, event(EventName.CONVERSION_FAILED))
+    storage.claims.fail(
+        storage.claims.claim("c1", "w1"), FAILED.error, event(EventName.CONVERSION_FAILED), FAILED.video
+    )
 
     assert storage.library.retry("c1", [], utc_now()).expires_at is None
 

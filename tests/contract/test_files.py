@@ -155,6 +155,38 @@ def test_what_is_not_damaged_can_still_be_read(bucket):
     assert b"".join(bucket.files.read("f1", 0, CHUNK_BYTES)) == chunk(0)
 
 
+def test_the_crc32_of_files_is_known(bucket):
+    """A ZIP names that of each file before its bytes."""
+    bucket.files.put("a", cut(CONTENT, 300_000))
+    bucket.files.put("b", [])
+
+    assert bucket.files.crc32s(["b", "a"]) == {"a": zlib.crc32(CONTENT), "b": 0}
+    with pytest.raises(FileMissing):
+        bucket.files.crc32s(["a", "c"])
+
+
+def test_the_crc32_of_a_file_from_before_it_was_kept_is_found_once(mongo):
+    """MP3s are kept for a month. Whoever takes the first ZIP of one waits until it was read, and nobody after them."""
+    bucket = gridfs_bucket(mongo)
+    bucket.files.put("a", [CONTENT])
+    mongo.videos.files.update_one({"_id": "a"}, {"$unset": {"metadata.whole_crc32": True}})
+
+    assert bucket.files.crc32s(["a"]) == {"a": zlib.crc32(CONTENT)}
+
+    bucket.damage("a", 1, None)
+    assert bucket.files.crc32s(["a"]) == {"a": zlib.crc32(CONTENT)}
+
+
+def test_no_crc32_is_found_for_a_file_that_is_damaged(mongo):
+    bucket = gridfs_bucket(mongo)
+    bucket.files.put("a", [CONTENT])
+    mongo.videos.files.update_one({"_id": "a"}, {"$unset": {"metadata.whole_crc32": True}})
+    bucket.damage("a", 1, chunk(0))
+
+    with pytest.raises(FileDamaged):
+        bucket.files.crc32s(["a"])
+
+
 def test_a_put_replaces_what_is_there(bucket):
     """A conversion that is done again writes under the id of the first time."""
     bucket.files.put("f1", [CONTENT])

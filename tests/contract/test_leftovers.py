@@ -148,7 +148,7 @@ def test_what_a_failed_attempt_stored_is_deleted(mongo):
     MongoConversions(mongo).add(conversion(), [])
     claim = claims.claim("c1", "w1")
     GridFSFiles(mongo, "mp3s").put(claim.mp3_file_id, [b"mp3"])
-    claims.fail(claim, FAILED.error, event(EventName.CONVERSION_FAILED))
+    claims.fail(claim, FAILED.error, event(EventName.CONVERSION_FAILED), FAILED.video)
 
     assert MongoLeftoverMp3s(mongo).clear(MANY, NONE) == ["c1-1"]
     MongoLibrary(mongo).retry("c1", [], utc_now())

@@ -101,6 +101,18 @@ def test_a_list_can_be_of_one_state(stored, state):
     assert ids(stored.library.newest(OWNER.id, state, 10, None)) == [f"c-{state}"]
 
 
+def test_several_are_found_at_once_whoever_owns_them(stored):
+    """Whose they are is for the rules to look at: a link shows them to somebody who owns none."""
+    for conversion_id, owner in (("c1", OWNER), ("c2", STRANGER), ("c3", OWNER), ("c4", OWNER)):
+        stored.conversions.add(conversion(conversion_id, owner=owner), [])
+    stored.library.delete("c3", LATER)
+
+    found = stored.library.find(["c3", "c2", "no-such-id", "c1", "c1"])
+
+    assert {entry.conversion.id: entry.mp3_file_id for entry in found} == {"c1": None, "c2": None}
+    assert stored.library.find([]) == []
+
+
 def test_an_entry_holds_the_conversion_and_no_mp3_at_first(stored):
     stored.conversions.add(conversion(), [])
 
@@ -216,3 +228,20 @@ def test_lists_are_read_from_the_index(mongo):
 
     assert "'stage': 'IXSCAN'" in str(plan["queryPlanner"]["winningPlan"])
     assert "'stage': 'SORT'" not in str(plan["queryPlanner"]["winningPlan"])
+
+
+def test_several_are_found_by_one_question_that_reads_nothing_else(mongo):
+    """A page asks this every second for as long as something moves, beside a library of any size."""
+    for number in range(300):
+        MongoConversions(mongo).add(conversion(f"c{number}"), [])
+    wanted = [f"c{number}" for number in range(100, 200)]
+    mongo.command("profile", 2)
+
+    found = MongoLibrary(mongo).find(wanted)
+
+    mongo.command("profile", 0)
+    asked = list(mongo.system.profile.find({"ns": f"{mongo.name}.conversions"}))
+    assert sorted(entry.conversion.id for entry in found) == wanted
+    assert [(each["op"], each["planSummary"], each["docsExamined"]) for each in asked] == [
+        ("query", "IXSCAN { _id: 1 }", 100)
+    ]

@@ -16,10 +16,10 @@ from functions.shared.files import CHUNK_BYTES, GridFSFiles
 from functions.shared.logs import get_logger
 from functions.shared.mongo import OPERATION_MS, Document, connect_mongo, mongo_errors
 from functions.shared.mongo_conversions import MongoConversions, MongoOutbox
-from functions.shared.options import Options
 from functions.shared.problems import Unavailable
 from functions.upload.accept import accept_video
 from functions.upload.deps import Deps, Limits
+from functions.upload.fields import Fields
 from functions.upload.gridfs_slices import GridFSSlices
 from functions.upload.keys import KeyClaim
 from functions.upload.mongo_keys import MongoIdempotencyKeys
@@ -78,7 +78,7 @@ def test_a_mongodb_that_falls_silent_is_given_up_in_time(mongo, servers):
             "read": lambda: conversions.get("c1"),
             "write": lambda: conversions.add(conversion("c2"), []),
             "go on reading a file": lambda: list(half_read),
-            "write, then look whether it was done": lambda: accept_video([VIDEO], "a.mp4", Options(), OWNER, deps),
+            "write, then look whether it was done": lambda: accept_video([VIDEO], "a.mp4", Fields(), OWNER, deps),
             "connect": nobody.conversions.find_one,
             "note that a key is free": lambda: keys.release(KeyClaim("k1", "t1", "o1")),
         }

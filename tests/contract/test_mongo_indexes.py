@@ -48,7 +48,7 @@ def test_no_question_reads_a_whole_collection_and_no_index_is_idle(mongo):
     MongoTombstones(mongo).unpurged(10, timedelta())
     MongoAbandonedUploads(mongo).expired(10, timedelta(days=-10_000))
     MongoExpiredConversions(mongo).delete(10)
-    MongoUsage(mongo).used_bytes(newest.owner.id)
+    MongoUsage(mongo).used_by(newest.owner.id)
     send_in_slices(MongoUploads(mongo), GridFSSlices(mongo), "c1", [b"a", b"b"])
     for bucket in BUCKETS:
         files = GridFSFiles(mongo, bucket)

@@ -365,7 +365,9 @@ class Lives(RuleBasedStateMachine):
         if claim.mp3_file_id in self.files:
             return
         failed = _event(EventName.CONVERSION_FAILED)
-        if self._write(claim, lambda: self.world.claims.fail(claim, FAILURE, failed, counts=counts)):
+        if self._write(
+            claim, lambda: self.world.claims.fail(claim, FAILURE, failed, claim.conversion.video, counts=counts)
+        ):
             self.given_back.add(claim.fence)
             self._end_claim(State.FAILED, failed, has_error=True, attempts=self.life.attempts - (not counts))
 

@@ -70,7 +70,7 @@ class Storage:
         failed = outcome(EventName.CONVERSION_FAILED, conversion_id)
         claim = self.claims.claim(conversion_id, "w1")
         assert claim
-        self.claims.fail(claim, FAILURE, failed)
+        self.claims.fail(claim, FAILURE, failed, claim.conversion.video)
         self.outbox.mark_published(failed)
         return failed
 
@@ -209,7 +209,8 @@ def test_of_a_failure_that_was_tried_again_nobody_is_told_later(storage):
     """Its message may come late, when the conversion has failed again: that would be the same letter twice."""
     storage.conversions.add(conversion(), [])
     first = outcome(EventName.CONVERSION_FAILED, "c1")
-    storage.claims.fail(storage.claims.claim("c1", "w1"), FAILURE, first)
+    claim = storage.claims.claim("c1", "w1")
+    storage.claims.fail(claim, FAILURE, first, claim.conversion.video)
     storage.library.retry("c1", [], utc_now())
     second = storage.fails()
 

@@ -14,7 +14,7 @@ from functions.shared.mongo_conversions import MongoConversions
 from functions.shared.problems import Unavailable
 from functions.upload.mongo_uploads import MongoUploads
 from functions.upload.mongo_usage import MongoUsage
-from functions.upload.uploads import Kind, Upload, Uploads, Usage
+from functions.upload.uploads import Kind, Upload, Uploads, Usage, Used
 from tests.conversions import NOW, OWNER, conversion
 from tests.fakes.shared import FakeConversions, FakeDatabase
 from tests.fakes.upload import FakeUploads, FakeUsage
@@ -42,7 +42,7 @@ def stored(request: pytest.FixtureRequest) -> Stored:
 
 
 def test_who_has_nothing_uses_nothing(stored):
-    assert stored.usage.used_bytes(OWNER.id) == 0
+    assert stored.usage.used_by(OWNER.id).bytes == 0
 
 
 def test_videos_and_mp3s_count(stored):
@@ -51,7 +51,7 @@ def test_videos_and_mp3s_count(stored):
     stored.conversions.add(conversion("c2", video=video(2_000)), [])
     stored.conversions.add(conversion("c3", video=video(20 * 1024**3)), [])
 
-    assert stored.usage.used_bytes(OWNER.id) == 2_110 + 20 * 1024**3
+    assert stored.usage.used_by(OWNER.id).bytes == 2_110 + 20 * 1024**3
 
 
 def test_what_was_deleted_does_not_count(stored):
@@ -63,16 +63,16 @@ def test_what_was_deleted_does_not_count(stored):
     stored.conversions.delete("c1", NOW)
     stored.uploads.delete("u1")
 
-    assert stored.usage.used_bytes(OWNER.id) == 7
+    assert stored.usage.used_by(OWNER.id).bytes == 7
 
 
 def test_what_others_have_does_not_count(stored):
     stored.conversions.add(conversion("c1", owner=STRANGER, video=video(100)), [])
     stored.uploads.add(upload("u1", owner=STRANGER, length=1_000, expires_at=soon()))
 
-    assert stored.usage.used_bytes(OWNER.id) == 0
-    assert stored.usage.used_bytes(STRANGER.id) == 1_100
-    assert stored.usage.used_bytes("") == 0
+    assert stored.usage.used_by(OWNER.id).bytes == 0
+    assert stored.usage.used_by(STRANGER.id).bytes == 1_100
+    assert stored.usage.used_by("").bytes == 0
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_an_upload_under_way_counts_with_all_that_it_will_have(stored, begun, us
     """Else a person could begin any number at once. A video that is whole counts as its conversion's."""
     stored.uploads.add(made(begun, expires_at=soon()))
 
-    assert stored.usage.used_bytes(OWNER.id) == used
+    assert stored.usage.used_by(OWNER.id).bytes == used
 
 
 @pytest.mark.parametrize("begun", [{}, {"length": None, "offset": 5}, {"kind": Kind.PARTIAL, "length": 5, "offset": 5}])
@@ -103,7 +103,18 @@ def test_an_upload_that_has_expired_does_not_count(stored, begun):
     """Nobody can go on with it, nor delete it, and it goes by itself."""
     stored.uploads.add(made(begun, expires_at=utc_now() - timedelta(seconds=1)))
 
-    assert stored.usage.used_bytes(OWNER.id) == 0
+    assert stored.usage.used_by(OWNER.id).bytes == 0
+
+
+def test_uploads_under_way_are_counted_apart(stored):
+    """A person who is out of room has to know of those that were left behind."""
+    stored.conversions.add(conversion("c1", video=video(1), mp3=mp3(20)), [])
+    stored.uploads.add(upload("u1", length=4_000, expires_at=soon()))
+    stored.uploads.add(upload("u2", length=None, offset=300, expires_at=soon()))
+    stored.uploads.add(upload("u3", length=7, offset=7, expires_at=soon()))
+    stored.uploads.add(upload("u4", length=9, expires_at=utc_now() - timedelta(seconds=1)))
+
+    assert stored.usage.used_by(OWNER.id) == Used(stored_bytes=21, open_uploads=2, upload_bytes=4_300)
 
 
 def test_all_of_it_is_added_up(stored):
@@ -112,7 +123,7 @@ def test_all_of_it_is_added_up(stored):
     stored.uploads.add(upload("u1", length=4_000, expires_at=soon()))
     stored.uploads.add(upload("u2", length=50_000, offset=50_000, kind=Kind.PARTIAL, expires_at=soon()))
 
-    assert stored.usage.used_bytes(OWNER.id) == 54_321
+    assert stored.usage.used_by(OWNER.id).bytes == 54_321
 
 
 class TestMongo:
@@ -125,7 +136,7 @@ class TestMongo:
         stored.uploads.add(upload("u1", expires_at=soon()))
         mongo.command("profile", 2)
 
-        stored.usage.used_bytes(OWNER.id)
+        stored.usage.used_by(OWNER.id)
 
         mongo.command("profile", 0)
         answered = list(mongo.system.profile.find({"command.aggregate": {"$in": ["conversions", "uploads"]}}))
@@ -137,7 +148,7 @@ class TestMongo:
             MongoClient[Document]("mongodb://127.0.0.1:9", serverSelectionTimeoutMS=50) as client,
             pytest.raises(Unavailable),
         ):
-            MongoUsage(client["test"]).used_bytes(OWNER.id)
+            MongoUsage(client["test"]).used_by(OWNER.id)
 
 
 def video(size: int) -> Video:

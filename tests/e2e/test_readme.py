@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ def blocks(language: str) -> list[str]:
 
 
 def commands_of(stack: RunningStack) -> list[str]:
-    """Return the blocks of commands that use curl: first from registering to saving, then for large videos."""
+    """Return the blocks of commands that use curl: from registering to saving, for large videos, for several MP3s."""
     return [block.replace("http://127.0.0.1:8080", stack.url) for block in blocks("sh") if "curl" in block]
 
 
@@ -48,13 +49,27 @@ def test_the_curl_commands_register_upload_follow_and_save(stack: RunningStack, 
 def test_the_curl_commands_for_large_videos_upload_one(stack: RunningStack, media: Media, tmp_path: Path) -> None:
     """They go on where an upload broke off, so they must get the offsets right."""
     shutil.copy(media.video("tagged"), tmp_path / "movie.mp4")
-    first, second = (block.replace("ann@", "eve@") for block in commands_of(stack))
+    first, second, _ = (block.replace("ann@", "eve@") for block in commands_of(stack))
     show = 'curl -sS $URL/v1/conversions/$ID -H "Authorization: Bearer $TOKEN"'
 
     conversion = json.loads(run_in(tmp_path, first, second, show).splitlines()[-1])
 
     assert conversion["filename"] == "movie.mp4"
     assert conversion["video"]["bytes"] == (tmp_path / "movie.mp4").stat().st_size
+
+
+def test_the_curl_commands_for_several_mp3s_save_a_zip_and_watch(
+    stack: RunningStack, media: Media, tmp_path: Path
+) -> None:
+    """The last line says that nothing has changed."""
+    shutil.copy(media.video("tagged"), tmp_path / "movie.mp4")
+    first, _, third = (block.replace("ann@", "zoe@") for block in commands_of(stack))
+
+    said = run_in(tmp_path, first, third).splitlines()
+
+    assert zipfile.ZipFile(tmp_path / "mp3s.zip").namelist() == ["movie.mp3"]
+    assert "/v1/downloads/zip/" in json.loads(said[-2])["url"]
+    assert said[-1] == "304"
 
 
 def test_the_python_example_saves_an_mp3(stack: RunningStack, media: Media, tmp_path: Path) -> None:

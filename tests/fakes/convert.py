@@ -13,6 +13,7 @@ from functions.convert.encoder import Encoded, Progress
 from functions.convert.hand_off import NotHandedOff
 from functions.convert.media.tracks import Choice
 from functions.convert.mp3.frames import Mp3Facts
+from functions.convert.reading import OnTracks
 from functions.convert.sound.lame import Loudness
 from functions.convert.video import Video as VideoBytes
 from functions.shared.conversions import ConversionMissing, Failure, Method, Mp3, Note, State, Track, Video
@@ -61,9 +62,9 @@ class FakeClaims:
         record.mp3_file_id = claim.mp3_file_id
         self._note_end(record, completed)
 
-    def fail(self, claim: Claim, failure: Failure, failed: Event, *, counts: bool = True) -> None:
+    def fail(self, claim: Claim, failure: Failure, failed: Event, video: Video, *, counts: bool = True) -> None:
         record = self._held(claim)
-        _change(record, state=State.FAILED, error=failure, attempts=claim.attempt - (not counts))
+        _change(record, state=State.FAILED, error=failure, video=video, attempts=claim.attempt - (not counts))
         self._note_end(record, failed)
 
     def release(self, claim: Claim, owed: Sequence[Event], *, counts: bool) -> None:
@@ -118,16 +119,28 @@ ENCODED = Encoded(
 
 
 class FakeEncoder:
-    """Reads the video, does what `then` says, writes FRAMES and returns ENCODED. `calls` are the options given."""
+    """Reads the video, finds `tracks`, does what `then` says, writes FRAMES and returns ENCODED.
+
+    `calls` are the options given.
+    """
 
     def __init__(self) -> None:
         self.calls: list[Options] = []
         self.then: Callable[[Progress], None] = lambda _: None
+        self.tracks: tuple[Track, ...] = (TRACK,)
 
-    def encode(self, video: VideoBytes, mp3: BinaryIO, options: Options, on_progress: Progress) -> Encoded:
+    def encode(
+        self,
+        video: VideoBytes,
+        mp3: BinaryIO,
+        options: Options,
+        on_progress: Progress,
+        on_tracks: OnTracks = lambda _: None,
+    ) -> Encoded:
         self.calls.append(options)
         for _ in video.parts():
             on_progress(0.0)
+        on_tracks(self.tracks)
         self.then(on_progress)
         mp3.write(FRAMES)
         return ENCODED

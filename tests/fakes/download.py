@@ -1,6 +1,7 @@
 """Fakes of the ports in functions.download."""
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -30,6 +31,10 @@ class FakeLibrary:
             and (after is None or _position(record.conversion) < after)
         ]
         return sorted(found, key=_position, reverse=True)[:limit]
+
+    def find(self, conversion_ids: Sequence[str]) -> list[Entry]:
+        records = [self._database.records[each] for each in {*conversion_ids} & self._database.records.keys()]
+        return [Entry(record.conversion, record.mp3_file_id) for record in records if not record.deleted]
 
     def get(self, conversion_id: str) -> Entry:
         record = self._database.live(conversion_id)
@@ -64,7 +69,7 @@ def _position(conversion: Conversion) -> Position:
     return Position(conversion.created_at, conversion.id)
 
 
-class FakeMp3Copies:
+class FakeCopies:
     """Keeps copies in memory. `makings` counts how often one was made; set `down` to be unavailable."""
 
     def __init__(self, clock: Clock) -> None:
@@ -74,24 +79,26 @@ class FakeMp3Copies:
         self.makings = 0
         self.down = False
 
-    def made_at(self, file_id: str) -> datetime | None:
+    def made_at(self, name: str) -> datetime | None:
         self._answer()
-        return self._made_at.get(file_id)
+        return self._made_at.get(name)
 
-    def make(self, file_id: str, parts: Iterable[bytes]) -> None:
+    def make(self, name: str, content_type: str, parts: Iterable[bytes]) -> None:
         self._answer()
-        self.contents[file_id] = b"".join(parts)
-        self._made_at[file_id] = self._clock()
+        # As boto3 does, read the parts in another thread, which has nothing of what belongs to the one of the request.
+        with ThreadPoolExecutor(1) as reader:
+            self.contents[name] = reader.submit(b"".join, parts).result()
+        self._made_at[name] = self._clock()
         self.makings += 1
 
-    def url(self, file_id: str, filename: str, ttl: timedelta) -> str:
+    def url(self, name: str, filename: str, ttl: timedelta) -> str:
         query = urlencode({"saves-as": filename, "until": (self._clock() + ttl).isoformat()})
-        return f"https://copies.example/{file_id}?{query}"
+        return f"https://copies.example/{name}?{query}"
 
-    def delete(self, file_id: str) -> None:
+    def delete(self, name: str) -> None:
         self._answer()
-        self.contents.pop(file_id, None)
-        self._made_at.pop(file_id, None)
+        self.contents.pop(name, None)
+        self._made_at.pop(name, None)
 
     def fetch(self, url: str) -> tuple[bytes, str]:
         """Return what is at a URL, and the name that it saves as."""

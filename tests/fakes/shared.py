@@ -1,6 +1,7 @@
 """Fakes of the ports in functions.shared."""
 
 import hashlib
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -140,6 +141,11 @@ class FakeFiles:
         if file_id not in self.contents:
             raise FileMissing(file_id)
         return self._read(file_id, start, end)
+
+    def crc32s(self, file_ids: Sequence[str]) -> dict[str, int]:
+        if missing := next((file_id for file_id in file_ids if file_id not in self.contents), None):
+            raise FileMissing(missing)
+        return {file_id: zlib.crc32(self._stored[file_id]) for file_id in file_ids}
 
     def delete(self, file_id: str) -> None:
         self.contents.pop(file_id, None)

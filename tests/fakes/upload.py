@@ -20,6 +20,7 @@ from functions.upload.uploads import (
     UploadExists,
     UploadLocked,
     UploadMissing,
+    Used,
 )
 from tests.fakes.shared import FakeDatabase, FakeFiles
 
@@ -201,7 +202,7 @@ class FakeUsage:
         self._uploads = uploads
         self._clock = clock
 
-    def used_bytes(self, owner_id: str) -> int:
+    def used_by(self, owner_id: str) -> Used:
         conversions = [record.conversion for record in self._database.records.values() if not record.deleted]
         files = [
             conversion.video.bytes + (conversion.mp3.bytes if conversion.mp3 else 0)
@@ -216,7 +217,7 @@ class FakeUsage:
             and upload.expires_at > self._clock()
             and (upload.kind is Kind.PARTIAL or not upload.is_whole)
         ]
-        return sum(files) + sum(uploads)
+        return Used(sum(files), len(uploads), sum(uploads))
 
 
 @dataclass

@@ -155,17 +155,17 @@ def test_a_form_whose_client_goes_away_leaves_nothing(
 ) -> None:
     """Half a form cannot be resumed, so it must not take room, on the disks or of what its owner may store."""
     usage = MongoUsage(database)
-    used = usage.used_bytes(tus.id)
+    used = usage.used_by(tus.id).bytes
 
     with tus.begin("POST", "/v1/conversions", {**FORM, "Content-Length": str(30 * MIB)}) as sending:
         sending.send(form_head("gone.mp4") + noise(11 * MIB))
         came = until(lambda: database.uploads.find_one({"owner.id": tus.id, "length": None, "offset": {"$gt": 0}}))
-        taken = usage.used_bytes(tus.id) - used
+        taken = usage.used_by(tus.id).bytes - used
         getattr(sending, how)()
 
     assert taken > 0
     until(lambda: not what_is_left(database, came["_id"]))
-    assert usage.used_bytes(tus.id) == used
+    assert usage.used_by(tus.id).bytes == used
     assert database.conversions.count_documents({"owner.id": tus.id, "filename": "gone.mp4"}) == 0
     observed(f"form, {how}: {came['offset'] // MIB} MiB came, {len(what_is_left(database, came['_id']))} left")
 

@@ -15,9 +15,12 @@ import httpx
 import pytest
 from pymongo.database import Database
 
+from functions.page.app import SITE
+from functions.page.site import load_site
 from functions.shared.conversions import Owner, State
 from functions.shared.mongo import Document
 from functions.shared.mongo_conversions import MongoConversions
+from infra import web
 from infra.local.servers import ServerUrls
 from infra.template import load_template
 from tests.conversions import conversion
@@ -83,6 +86,19 @@ ROUTES = {
     ("HEAD", "/healthz"): Needs(200),
     ("GET", "/readyz"): Needs(200, SERVERS),
     ("HEAD", "/readyz"): Needs(200, SERVERS),
+    ("GET", "/"): Needs(200),
+    ("HEAD", "/"): Needs(200),
+    ("GET", "/assets/{name}"): Needs(200),
+    ("HEAD", "/assets/{name}"): Needs(200),
+    ("GET", "/icons/{name}"): Needs(200),
+    ("HEAD", "/icons/{name}"): Needs(200),
+    ("GET", "/favicon.ico"): Needs(200),
+    ("HEAD", "/favicon.ico"): Needs(200),
+    ("GET", "/manifest.webmanifest"): Needs(200),
+    ("HEAD", "/manifest.webmanifest"): Needs(200),
+    ("GET", "/sw.js"): Needs(200),
+    ("HEAD", "/sw.js"): Needs(200),
+    ("POST", "/share"): Needs(303),
 }
 Route = tuple[str, str]
 NOTHING_WRONG: dict[str, dict[Route, str]] = {server: {} for server in SERVERS}
@@ -148,6 +164,7 @@ class Things:
             "conversion_id": self.failed if template.endswith("/retry") else of_method,
             "upload_id": self.uploads.get(method, "x"),
             "token": self.link,
+            "name": a_file_of_the_page(template),
         }
 
     def options(self, route: Route, video: bytes) -> dict[str, Any]:
@@ -179,6 +196,12 @@ class Things:
             case ("POST", "/v1/conversions/{conversion_id}/link"):
                 return {"headers": headers, "json": {}}
         return {"headers": headers}
+
+
+def a_file_of_the_page(template: str) -> str:
+    """Return the name of a file in the folder of a route."""
+    folder = template.partition("{")[0].removeprefix("/")
+    return next(name for name in load_site(SITE) if name.startswith(folder)).removeprefix(folder)
 
 
 def prepare(service: Service, database: Database[Document]) -> Things:
@@ -216,6 +239,7 @@ def services(
     servers: ServerUrls, mongo: Database[Document], amqp_url: str, postgres_url: str, media: Media, tmp_path: Path
 ) -> Iterator[Callable[[str], Service]]:
     """Starts gateways with functions, by names of their own, on the same databases."""
+    web.build(print)
     given = {POSTGRES: postgres_url, MONGODB: servers.mongodb, RABBITMQ: amqp_url}
     video = media.video("mp4 moov first", 1).read_bytes()
     with contextlib.ExitStack() as closing:
@@ -265,7 +289,7 @@ def test_the_documents_say_the_same():
     for row in table.strip().splitlines()[2:]:
         routes, *answers = (cell.strip() for cell in row.strip("|").split("|"))
         away = {server for server, said in zip(SERVERS, answers, strict=False) if said.startswith("503")}
-        told |= dict.fromkeys(re.findall(r"`([A-Z]+) (/\S+)`", routes), away)
+        told |= dict.fromkeys(re.findall(r"`([A-Z]+) (/[^\s`]*)`", routes), away)
         if "`OPTIONS`" in routes:
             told |= {route: away for route in ROUTES if route[0] == "OPTIONS"}
 

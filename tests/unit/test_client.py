@@ -24,6 +24,7 @@ from video2mp3 import (
     TookTooLong,
     Track,
     Unreachable,
+    Usage,
 )
 
 URL = "http://service"
@@ -729,6 +730,51 @@ def test_deleting_retrying_and_linking_call_their_routes(service, client):
     assert client.retry("c1").state is State.QUEUED
     assert client.link("c1", ttl_s=60).url == link["url"]
     assert json.loads(service.requests[-1].content) == {"ttl_seconds": 60}
+
+
+def test_several_mp3s_are_saved_as_one_zip(service, client, tmp_path):
+    """As one MP3 is: whole or not at all."""
+    service.on("GET /v1/conversions/zip", httpx.Response(200, content=b"a zip"))
+
+    client.save_zip(["c1", "c2"], tmp_path / "a.zip")
+
+    assert (tmp_path / "a.zip").read_bytes() == b"a zip"
+    assert service.requests[0].url.params["ids"] == "c1,c2"
+
+
+def test_a_link_to_a_zip_is_made_like_that_to_an_mp3(service, client):
+    link = {"url": "http://service/v1/downloads/zip/t", "expires_at": "2026-01-04T12:00:00Z"}
+    service.on("POST /v1/conversions/zip/link", httpx.Response(201, json=link))
+
+    assert client.zip_link(["c1", "c2"], ttl_s=60).url == link["url"]
+    assert json.loads(service.requests[0].content) == {"ids": ["c1", "c2"], "ttl_seconds": 60}
+
+
+def test_usage_says_how_much_room_is_left(service, client):
+    body = {
+        "stored_bytes": 1,
+        "quota_bytes": 2,
+        "uploads": {"open": 3, "bytes": 4},
+        "max_upload_bytes": 5,
+        "retention_days": 6,
+    }
+    service.on("GET /v1/usage", httpx.Response(200, json=body))
+
+    assert client.usage() == Usage(1, 2, 3, 4, 5, 6)
+
+
+def test_how_a_video_was_sent_is_told_also_by_a_service_that_does_not_know(service, client):
+    """Older services say nothing of it."""
+    video = {"bytes": 3, "sha256": "00", "duration_s": None, "original_bytes": 9, "sent": "sound"}
+    service.on(
+        "GET /v1/conversions/c1",
+        httpx.Response(200, json=conversion_json(video=video)),
+        httpx.Response(200, json=conversion_json()),
+    )
+
+    videos = [client.conversion("c1").video for _ in range(2)]
+
+    assert [(video.original_bytes, video.sent) for video in videos] == [(9, "sound"), (None, "whole")]
 
 
 def test_logging_out_forgets_the_tokens(service, client):

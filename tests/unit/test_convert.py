@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from functions.convert.app import create_handler
 from functions.convert.convert import Deps, convert
@@ -13,7 +14,7 @@ from functions.convert.encoder import Progress
 from functions.convert.failures import AttemptFailed, Interrupted, NoAudioTrack
 from functions.convert.heartbeat import Deadline, Heartbeat
 from functions.convert.pauses import Pauses
-from functions.shared.conversions import Conversion, Method, Source, State, Video
+from functions.shared.conversions import MAX_TRACKS, Conversion, Method, Sent, Source, State, Video
 from functions.shared.events import Event, EventName
 from functions.shared.logs import get_logger
 from functions.shared.options import Options, Quality
@@ -168,6 +169,41 @@ def test_a_lasting_failure_ends_the_conversion_at_once(world):
     assert world.conversion.attempts == 1
     assert world.published == [EventName.CONVERSION_FAILED]
     assert world.mp3s.contents == {}
+
+
+@pytest.mark.parametrize("error", [NoAudioTrack(), AttemptFailed("killed"), ValueError("unforeseen")])
+def test_a_conversion_that_failed_lists_the_soundtracks_that_were_found(world, error):
+    """Whoever asked for one that the video does not have sees which it has."""
+
+    def fail(_: Progress) -> None:
+        raise error
+
+    world.encoder.then = fail
+
+    for _ in range(world.deps.max_attempts):
+        world.convert()
+
+    assert world.conversion.state == State.FAILED
+    assert world.conversion.video.tracks == (TRACK,)
+
+
+def test_a_conversion_lists_no_more_soundtracks_than_a_list_of_conversions_can_bear(world):
+    """A file may have 64, each with a title of its own."""
+    world.encoder.tracks = tuple(replace(TRACK, number=number) for number in range(1, 65))
+
+    world.convert()
+
+    assert [track.number for track in world.conversion.video.tracks] == [*range(1, MAX_TRACKS + 1)]
+
+
+def test_how_a_video_was_sent_is_still_known_when_it_is_converted(world):
+    """Convert writes down what it learned of the video beside what upload knew."""
+    world.upload(replace(conversion("c2"), video=replace(conversion().video, original_bytes=10**9, sent=Sent.SOUND)))
+
+    world.convert(event(conversion_id="c2"))
+
+    video = world.conversions.get("c2").video
+    assert (video.original_bytes, video.sent, video.tracks) == (10**9, Sent.SOUND, (TRACK,))
 
 
 def test_a_passing_failure_is_tried_three_times_in_all(world):

@@ -10,6 +10,7 @@ import pytest
 from functions.convert.encoder import Encoded, Progress
 from functions.convert.failures import Interrupted, TookTooLong
 from functions.convert.heartbeat import Deadline
+from functions.convert.reading import OnTracks
 from functions.convert.video import Video
 from functions.shared.conversions import State
 from functions.shared.files import StoredFile
@@ -72,10 +73,17 @@ class SlowFiles(FakeFiles):
 class LookingEncoder(FakeEncoder):
     """Looks at the video in many places first, as for an index that is spread over it."""
 
-    def encode(self, video: Video, mp3: BinaryIO, options: Options, on_progress: Progress) -> Encoded:
+    def encode(
+        self,
+        video: Video,
+        mp3: BinaryIO,
+        options: Options,
+        on_progress: Progress,
+        on_tracks: OnTracks = lambda _: None,
+    ) -> Encoded:
         for position in range(1000):
             video.read(position % len(VIDEO), position % len(VIDEO) + 1)
-        return super().encode(video, mp3, options, on_progress)
+        return super().encode(video, mp3, options, on_progress, on_tracks)
 
 
 def look_slowly(world: World, time: Time) -> None:

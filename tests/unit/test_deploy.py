@@ -316,6 +316,18 @@ def test_code_goes_to_a_bucket_that_is_private_and_keeps_everything(aws: Aws, tm
     assert said == [f"Bucket {bucket}: made, for the code", "auth: uploading 0.0 MB"]
 
 
+def test_a_template_may_be_larger_than_a_request(aws: Aws):
+    """CloudFormation fetches it from the bucket, at an address that both AWS and emulators understand."""
+    artifacts = Artifacts(aws.s3, "video2mp3-test", aws.account(), REGION)
+    artifacts.ensure_bucket()
+
+    urls = [artifacts.upload_template({"Resources": {}, "Description": "x" * 60_000}) for _ in range(2)]
+
+    (stored,) = aws.s3.list_objects_v2(Bucket=artifacts.bucket)["Contents"]
+    assert urls == [f"https://s3.{REGION}.amazonaws.com/{artifacts.bucket}/{stored['Key']}"] * 2
+    assert stored["Size"] > 51_200
+
+
 def test_a_function_gets_other_code_and_nothing_else(aws: Aws, tmp_path: Path):
     """Its settings stay, and one that is not there has no hash. What is packed for another Python is not for it."""
     artifacts = Artifacts(aws.s3, "video2mp3-test", aws.account(), REGION)
@@ -349,6 +361,8 @@ def test_a_function_gets_other_code_and_nothing_else(aws: Aws, tmp_path: Path):
 
 # Change sets
 
+TEMPLATE_URL = "https://s3.eu-central-1.amazonaws.com/bucket/template.json"
+
 ADD = {"ResourceChange": {"Action": "Add", "LogicalResourceId": "A", "ResourceType": "AWS::S3::Bucket"}}
 MODIFY = {
     "ResourceChange": {
@@ -370,7 +384,7 @@ def test_a_new_stack_is_created_with_the_changes_that_were_shown():
     said: list[str] = []
     stack = stack_of(fake, said)
 
-    change_set = stack.prepare({"Resources": {}}, {"Stage": "test"})
+    change_set = stack.prepare(TEMPLATE_URL, {"Stage": "test"})
     assert change_set is not None
     stack.execute(change_set)
 
@@ -391,7 +405,7 @@ def test_nothing_to_change_is_no_failure(reason: str):
     """CloudFormation calls it one."""
     fake = FakeCloudFormation(status="UPDATE_COMPLETE", refusal=reason)
 
-    assert stack_of(fake).prepare({}, {}) is None
+    assert stack_of(fake).prepare(TEMPLATE_URL, {}) is None
     assert fake.calls == ["create UPDATE", "delete change set"]
 
 
@@ -400,7 +414,7 @@ def test_a_change_that_is_refused_is_told_with_the_reason_and_leaves_nothing():
     fake = FakeCloudFormation(refusal="Template error: it is wrong")
 
     with pytest.raises(CannotDeploy, match="CloudFormation refuses the change: Template error: it is wrong"):
-        stack_of(fake).prepare({}, {})
+        stack_of(fake).prepare(TEMPLATE_URL, {})
 
     assert fake.calls == ["create CREATE", "delete change set", "delete stack"]
 
@@ -449,7 +463,7 @@ def test_a_stack_that_cannot_be_changed_is_said_with_what_to_do(status: str, sai
     fake = FakeCloudFormation(status=status)
 
     with pytest.raises(CannotDeploy, match=said):
-        stack_of(fake).prepare({}, {})
+        stack_of(fake).prepare(TEMPLATE_URL, {})
 
     assert fake.calls == []
 

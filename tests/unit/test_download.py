@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from functions.download.app import MAX_INLINE_BYTES, create_app
-from functions.download.rules import Deps
+from functions.download.deps import Deps
 from functions.shared.conversions import Failure, Mp3, Owner, State
 from functions.shared.events import Event, EventName
 from functions.shared.links import Links
@@ -18,6 +18,7 @@ from tests.conversions import NOW, OWNER, VIDEO, conversion, event
 from tests.events import REQUEST_ID, body_of, header, http_event, json_of
 from tests.fakes.download import FakeLibrary
 from tests.fakes.shared import FakeClock, FakeDatabase, FakeEvents, FakeFiles, FakeOutbox, Record
+from tests.tus_function import Context
 
 STRANGER = Owner(id="owner-2", email="eve@example.com")
 FAILURE = Failure(type="no-audio-track", title="The video has no sound", detail="There is nothing to hear.")
@@ -44,6 +45,7 @@ class Shelf:
             new_id=lambda: next(ids),
             logger=get_logger("download"),
         )
+        self.context = Context()
         self._app = create_app(lambda: self.deps)
 
     def add(self, conversion_id: str = "c1", *, owed: Sequence[Event] = (), **fields: Any) -> None:
@@ -68,7 +70,7 @@ class Shelf:
         headers: Mapping[str, str] | None = None,
         **path_params: str,
     ) -> dict[str, Any]:
-        return self._app(http_event(method, path, path_params, body, headers, query=query, caller=caller), None)
+        return self._app(http_event(method, path, path_params, body, headers, query=query, caller=caller), self.context)
 
     def fetch(self, headers: Mapping[str, str] | None = None, *, method: str = "GET") -> dict[str, Any]:
         return self.call(method, "/v1/conversions/{conversion_id}/mp3", conversion_id="c1", headers=headers)

@@ -8,12 +8,12 @@ import pytest
 from msgspec.structs import replace as with_fields
 
 from functions.download.app import MAX_INLINE_BYTES
-from functions.download.rules import COPY_GOOD_FOR, COPY_URL_TTL
+from functions.download.sending import COPY_GOOD_FOR, COPY_URL_TTL
 from functions.shared.conversions import Mp3
 from functions.shared.problems import Unavailable
 from tests.conversions import NOW
 from tests.events import body_of, header, json_of
-from tests.fakes.download import FakeMp3Copies
+from tests.fakes.download import FakeCopies
 from tests.unit.test_download import Shelf
 
 LARGE = bytes(range(256)) * (MAX_INLINE_BYTES // 256 + 1)
@@ -23,14 +23,14 @@ ETAG = f'"{hashlib.sha256(LARGE).hexdigest()}"'
 @pytest.fixture
 def shelf() -> Shelf:
     shelf = Shelf()
-    shelf.deps = replace(shelf.deps, copies=FakeMp3Copies(shelf.deps.clock))
+    shelf.deps = replace(shelf.deps, copies=FakeCopies(shelf.deps.clock))
     shelf.add_completed(audio=LARGE, filename="Grüße.mp4")
     return shelf
 
 
 @pytest.fixture
-def copies(shelf: Shelf) -> FakeMp3Copies:
-    assert isinstance(shelf.deps.copies, FakeMp3Copies)
+def copies(shelf: Shelf) -> FakeCopies:
+    assert isinstance(shelf.deps.copies, FakeCopies)
     return shelf.deps.copies
 
 
@@ -79,7 +79,7 @@ def test_a_link_leads_to_the_copy_too(shelf, copies):
 def test_a_large_range_is_fetched_from_the_copy(shelf, copies):
     """The client sends its Range there again."""
     assert shelf.fetch({"Range": "bytes=1-"})["statusCode"] == 307
-    assert copies.contents == {"c1-1": LARGE}
+    assert copies.contents == {"c1-1.mp3": LARGE}
 
 
 @pytest.mark.parametrize(
@@ -169,10 +169,10 @@ def test_a_conversion_that_is_deleted_while_it_is_copied_leaves_no_copy(shelf, c
     """Whoever deleted it found nothing to delete yet."""
     make = copies.make
 
-    def delete_and_make(file_id, parts):
+    def delete_and_make(name, content_type, parts):
         content = b"".join(parts)
         shelf.call("DELETE", "/v1/conversions/{conversion_id}", conversion_id="c1")
-        make(file_id, [content])
+        make(name, content_type, [content])
 
     monkeypatch.setattr(copies, "make", delete_and_make)
 

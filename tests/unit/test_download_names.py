@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functions.download.dispositions import attachment, mp3_filename
+from functions.download.dispositions import attachment, mp3_filename, names_in_zip
 from functions.upload.filenames import clean_filename
 
 
@@ -56,3 +56,23 @@ def test_any_name_round_trips_in_one_clean_header(sent):
     message = email.message.Message()
     message["Content-Disposition"] = re.sub(r' filename="[^"]*";', "", disposition)
     assert message.get_filename() == name
+
+
+@pytest.mark.parametrize(
+    ("filenames", "names"),
+    [
+        (["a.mp3", "b.mp3"], ["a.mp3", "b.mp3"]),
+        (["a.mp3", "a.mp3", "a.mp3"], ["a.mp3", "a (2).mp3", "a (3).mp3"]),
+        (["Talk.mp3", "TALK.mp3"], ["Talk.mp3", "TALK (2).mp3"]),
+        (["a (2).mp3", "a.mp3", "a.mp3"], ["a (2).mp3", "a.mp3", "a (3).mp3"]),
+        (["é.mp3", "e\u0301.mp3"], ["é.mp3", "é (2).mp3"]),
+        (["who: me?.mp3", "a\\b/c.mp3", '<*|">.mp3'], ["who_ me_.mp3", "a_b_c.mp3", "_____.mp3"]),
+        (["nul.mp3", "COM1.x.mp3", "console.mp3"], ["_nul.mp3", "_COM1.x.mp3", "console.mp3"]),
+        (["..mp3", ".hidden.mp3"], ["..mp3", ".hidden.mp3"]),
+        (["🎬" * 62 + ".mp3"] * 2, ["🎬" * 62 + ".mp3", "🎬" * 61 + " (2).mp3"]),
+    ],
+)
+def test_files_in_one_zip_can_be_unpacked_side_by_side_anywhere(filenames, names):
+    """Windows and macOS take names for the same that differ in case, or in how an accent is written."""
+    assert names_in_zip(filenames) == names
+    assert all(len(name.encode()) <= 255 for name in names)

@@ -1,6 +1,7 @@
 """Stored files, which the gateway streams in the place of a function."""
 
 import asyncio
+import base64
 import gc
 import threading
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from functions.shared.files import CHUNK_BYTES
 from functions.shared.metrics import REQUESTS
 from functions.shared.problems import Unavailable
 from infra.gateway.exchange import BrokenOff
-from infra.gateway.stored_files import StoredFiles, StoredRange
+from infra.gateway.stored_files import Pieces, StoredFiles, StoredRange
 from tests.fakes.gateway import MP3, TOKEN, FakeFunctions, assert_problem, make_gateway, send
 from tests.fakes.metrics import FakeMetrics
 from tests.fakes.shared import FakeFiles
@@ -46,6 +47,56 @@ def test_a_stored_file_is_streamed_where_the_function_names_it(files: FakeFiles,
     assert answer.content == CONTENT[start:end]
     assert answer.headers["content-length"] == str(end - start)
     assert "x-stored-file" not in answer.headers
+
+
+def answer_of(pieces: str, body: bytes) -> dict[str, Any]:
+    headers = {"Content-Type": "application/zip", "X-Stored-File": pieces}
+    return {"statusCode": 200, "headers": headers, "body": base64.b64encode(body).decode(), "isBase64Encoded": True}
+
+
+def test_stored_files_are_sent_with_what_the_function_gave_around_them(files: FakeFiles):
+    """A ZIP is that: MP3s, and what is written between them."""
+    files.put("g", [b"the other file"])
+    pieces = f"4,mp3s/f;3-{len(CONTENT)},mp3s/empty;0-0,2,mp3s/g;0-14,3"
+
+    answer = send(make_gateway(FakeFunctions(answer_of(pieces, b"headmiend")), files=files), "GET", MP3, headers=TOKEN)
+
+    assert answer.content == b"head" + CONTENT[3:] + b"mi" + b"the other file" + b"end"
+    assert answer.headers["content-length"] == str(len(answer.content))
+
+
+@pytest.mark.parametrize(
+    ("pieces", "body"),
+    [
+        ("4", b"five!"),
+        ("4", b"abc"),
+        ("4,", b"four"),
+        ("-4", b"four"),
+        ("4 ,", b"four"),
+        ("mp3s/f;9-3", b""),
+        ("", b""),
+    ],
+)
+def test_pieces_that_do_not_go_with_the_body_are_no_answer(pieces: str, body: bytes):
+    """A length that was announced wrongly would break every download off."""
+    answer = send(make_gateway(FakeFunctions(answer_of(pieces, body))), "GET", MP3, headers=TOKEN)
+
+    assert_problem(answer, "bad-answer")
+
+
+def test_a_first_file_that_is_missing_is_a_problem(files: FakeFiles):
+    """The header of a ZIP waits for the first bytes of its first MP3, so that there is still time to say so."""
+    gateway = make_gateway(FakeFunctions(answer_of("4,mp3s/gone;0-9", b"head")), files=files)
+
+    assert_problem(send(gateway, "GET", MP3, headers=TOKEN), "storage-corrupt")
+
+
+def test_a_later_file_that_is_missing_breaks_the_answer_off(files: FakeFiles):
+    """It may have been deleted while the others were sent."""
+    gateway = make_gateway(FakeFunctions(answer_of("4,mp3s/f;0-3,mp3s/gone;0-9", b"head")), files=files)
+
+    with pytest.raises(BrokenOff):
+        send(gateway, "GET", MP3, headers=TOKEN)
 
 
 def test_a_stored_file_is_never_held_in_memory(files: FakeFiles):
@@ -109,7 +160,7 @@ def test_nobody_hears_of_a_part_that_nobody_waits_for():
 
     async def begin_and_leave() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-        stored = StoredRange("mp3s", "f", 0, 2 * CHUNK_BYTES)
+        stored = Pieces((StoredRange("mp3s", "f", 0, 2 * CHUNK_BYTES),))
         parts = await StoredFiles({"mp3s": Broken}).open(stored)
         assert len(await anext(parts)) == CHUNK_BYTES
         del parts

@@ -21,7 +21,7 @@ from tests.imports import ROOT, locked, reached
 
 TEXT = (ROOT / "infra/docker/Dockerfile").read_text()
 PACKAGES = {function.package for function in load_template().functions.values()}
-SERVERS = ("gateway", "auth", "upload", "download")
+SERVERS = ("gateway", "auth", "upload", "download", "page")
 CONSUMERS = ("convert", "notify")
 IMAGES = (*SERVERS, *CONSUMERS, "sweep", "setup")
 

@@ -265,7 +265,7 @@ def test_each_function_has_an_image_and_a_tag_of_its_own(overlay: str):
     assert targets == set(OURS)
     assert [image["name"] for image in kustomization["images"]] == [
         container(process, BASE)["image"]
-        for process in ("gateway", "auth", "upload", "download", "convert", "notify", "sweep", "setup")
+        for process in ("gateway", "auth", "upload", "download", "page", "convert", "notify", "sweep", "setup")
     ]
     assert len(images) == len(OURS)
     assert not any(image.endswith(":latest") for image in images)

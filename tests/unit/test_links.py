@@ -1,5 +1,6 @@
 """Signed download links."""
 
+import hashlib
 import string
 from datetime import UTC, datetime, timedelta
 
@@ -94,3 +95,36 @@ def test_keys_can_be_rotated_without_breaking_links():
     assert links("old secret", "new secret").read(TOKEN) == "c1"
     with pytest.raises(InvalidLink):
         links("old secret").read(TOKEN)
+
+
+def test_a_link_to_a_zip_leads_to_its_conversions_in_their_order():
+    link = links().make_zip(["c2", "c1"], timedelta(days=1))
+
+    assert link.url.startswith("https://example.com/v1/downloads/zip/")
+    assert links().read_zip(token_of(link.url)) == ["c2", "c1"]
+
+
+def test_a_link_to_a_hundred_conversions_fits_where_links_are_pasted():
+    """Messengers and servers cut off what is longer than a few thousand characters; our own gateway takes 10,240."""
+    ids = [hashlib.sha256(str(number).encode()).hexdigest()[:32] for number in range(100)]
+
+    assert len(links().make_zip(ids, timedelta(days=1)).url) < 4_000
+
+
+def test_neither_kind_of_link_is_taken_for_the_other():
+    """Who may have one MP3 must not get others."""
+    of_a_zip = token_of(links().make_zip(["c1"], timedelta(days=1)).url)
+
+    with pytest.raises(InvalidLink):
+        links().read(of_a_zip)
+    with pytest.raises(InvalidLink):
+        links().read_zip(TOKEN)
+
+
+def test_a_link_to_a_zip_expires():
+    clock = FakeClock()
+    token = token_of(links(clock=clock).make_zip(["c1"], timedelta(minutes=1)).url)
+    clock.advance(minutes=1)
+
+    with pytest.raises(InvalidLink):
+        links(clock=clock).read_zip(token)

@@ -15,14 +15,31 @@ from msgspec.structs import asdict, replace
 
 from functions.auth.app import app as auth_app
 from functions.download.app import app as download_app
+from functions.download.pages import MAX_IDS
 from functions.health.app import app as health_app
 from functions.health.app import create_app as create_health_app
 from functions.health.health import Health
-from functions.shared.conversions import Conversion, Failure, Method, Mp3, Note, Owner, Source, State, Track, Video
+from functions.page.app import app as page_app
+from functions.shared.conversions import (
+    MAX_TRACKS,
+    Conversion,
+    Failure,
+    Method,
+    Mp3,
+    Note,
+    Owner,
+    Sent,
+    Source,
+    State,
+    Track,
+    Video,
+)
 from functions.shared.logs import get_logger
 from functions.shared.options import MP3_RATES_HZ, Channels, Chapters, Damaged, Options, Quality, Tracks
 from functions.shared.problems import PROBLEMS, FieldError, InvalidInput
 from functions.upload.app import app as upload_app
+from functions.upload.app import create_app as create_upload_app
+from functions.upload.fields import Delivery, read_fields
 from functions.upload.metadata import MAX_METADATA_BYTES, describe
 from functions.upload.options import LOUDNESS_LUFS, MAX_COMMENT, MAX_TEXT, to_options
 from infra.gateway.limits import MAX_BODY_BYTES
@@ -39,7 +56,10 @@ APPS = {
     "UploadFunction": upload_app,
     "DownloadFunction": download_app,
     "HealthFunction": health_app,
+    "PageFunction": page_app,
 }
+# The page is for people, whose browsers find their way through it. The document is for those who write clients.
+API_ROUTES = [route for route in load_template().routes if route.function != "PageFunction"]
 
 
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -121,7 +141,7 @@ def test_the_document_and_the_template_have_the_same_routes_with_the_same_guards
     documented = {
         (method, path): operation.get("security", DOCUMENT["security"]) for method, path, operation in operations()
     }
-    routes = {(route.method, route.path): route for route in load_template().routes}
+    routes = {(route.method, route.path): route for route in API_ROUTES}
 
     assert documented.keys() == routes.keys()
     for key, route in routes.items():
@@ -219,7 +239,14 @@ def test_a_conversion_is_as_documented():
         progress=1,
         filename="a.mp4",
         options=options,
-        video=Video(1, "0" * 64, 5.31, (track, replace(track, language=None, channels=None, role=None))),
+        video=Video(
+            bytes=1,
+            sha256="0" * 64,
+            duration_s=5.31,
+            tracks=(track, replace(track, language=None, channels=None, role=None)),
+            original_bytes=20,
+            sent=Sent.SOUND,
+        ),
         mp3=mp3,
         error=Failure("no-audio-track", "No sound", "There is no sound in it."),
         attempts=1,
@@ -267,6 +294,36 @@ def test_what_is_answered_about_uploads_is_as_documented():
         assert answer.headers >= required - general, (method, path, answer)
 
 
+def test_usage_is_as_documented():
+    """A page shows from it how much room is left."""
+    event = http_event("GET", "/v1/usage", caller=Owner("u1", "ada@example.org"))
+
+    validate(json_of(create_upload_app(upload_deps)(event, None)), "Usage")
+
+
+def test_every_example_of_an_answer_is_one():
+    """People write their code by them."""
+    for _, _, operation in operations():
+        for answer in map(resolve, operation["responses"].values()):
+            for media in answer.get("content", {}).values():
+                for example in [media[key] for key in ("example",) if key in media]:
+                    validate_against(example, media["schema"])
+
+
+def test_the_limits_of_several_conversions_are_the_codes():
+    """A page selects no more than the service takes."""
+    ids = DOCUMENT["components"]["schemas"]["ZipLinkRequest"]["properties"]["ids"]
+    pattern = operation_of("GET", "/v1/conversions")["parameters"][0]["schema"]["pattern"]
+
+    assert ids["maxItems"] == MAX_IDS
+    assert re.fullmatch(pattern, ",".join(["c1"] * MAX_IDS))
+    assert not re.fullmatch(pattern, ",".join(["c1"] * (MAX_IDS + 1)))
+    assert (
+        DOCUMENT["components"]["schemas"]["Conversion"]["properties"]["video"]["properties"]["tracks"]["maxItems"]
+        == MAX_TRACKS
+    )
+
+
 def test_states_and_qualities_are_the_codes():
     """An enum that lags behind makes clients refuse what the service gives."""
     schemas = DOCUMENT["components"]["schemas"]
@@ -275,6 +332,8 @@ def test_states_and_qualities_are_the_codes():
     assert schemas["Quality"]["enum"] == list(Quality)
     assert schemas["Mp3"]["properties"]["method"]["enum"] == list(Method)
     assert schemas["Quality"]["default"] == Options().quality
+    assert schemas["Sent"]["enum"] == list(Sent)
+    assert schemas["Sent"]["default"] == Delivery().sent
 
 
 def metadata_parameter() -> dict[str, Any]:
@@ -289,10 +348,10 @@ def test_every_option_is_documented_in_the_form_in_the_metadata_and_in_the_answe
     metadata = metadata_parameter()
     names = list(Options.__struct_fields__)
 
-    assert [*form] == ["video", *names]
+    assert [*form] == ["video", *names, *Delivery._fields]
     assert [*answer["properties"]] == answer["required"] == names
     # The first two are the name of the video.
-    assert re.findall("`([a-z_]+)`", metadata["description"])[2:] == names
+    assert re.findall("`([a-z_]+)`", metadata["description"])[2:] == [*names, *Delivery._fields]
     for name, default in asdict(Options()).items():
         assert resolve(form[name]).get("default") == default, name
 
@@ -309,7 +368,7 @@ def test_the_values_of_an_option_are_the_codes():
     for name, schema in form.items():
         for example in schema.get("examples", ()):
             validate_against(example, schema)
-            to_options({name: str(example)})
+            read_fields({name: str(example)})
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ SETTINGS = {
     "DownloadFunction": "functions.download.app",
     "SweepFunction": "functions.sweep.app",
     "HealthFunction": "functions.health.app",
+    "PageFunction": "functions.page.app",
 }
 
 
@@ -88,10 +89,13 @@ def test_everything_but_the_open_routes_is_guarded():
         ("POST", "/v1/auth/refresh"),
         ("GET", "/v1/downloads/{token}"),
         ("HEAD", "/v1/downloads/{token}"),
+        ("GET", "/v1/downloads/zip/{token}"),
+        ("HEAD", "/v1/downloads/zip/{token}"),
         ("GET", "/healthz"),
         ("HEAD", "/healthz"),
         ("GET", "/readyz"),
         ("HEAD", "/readyz"),
+        *((route.method, route.path) for route in routes if route.function == "PageFunction"),
     }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from msgspec import to_builtins
 from msgspec.structs import asdict
 
 from functions.shared.conversions import ConversionMissing, Owner, State
@@ -15,6 +16,7 @@ from functions.shared.problems import Unavailable
 from functions.shared.sniffing import UnsupportedMedia
 from functions.upload.accept import EmptyFile, accept_video
 from functions.upload.app import create_app
+from functions.upload.fields import Fields
 from functions.upload.quotas import QuotaExceeded
 from tests.events import header, http_event, json_of
 from tests.tus_function import ANN, BOB, LIMITS, Answer, TusFunction, encoded, upload_deps
@@ -65,6 +67,8 @@ def test_the_answer_is_the_conversion_and_says_where_it_is(deps):
             "sha256": hashlib.sha256(VIDEO).hexdigest(),
             "duration_s": None,
             "tracks": [],
+            "original_bytes": None,
+            "sent": "whole",
         },
         "mp3": None,
         "error": None,
@@ -106,7 +110,7 @@ def test_a_video_is_accepted_while_the_broker_is_down(deps):
 
 def test_a_published_event_is_owed_no_more(deps):
     """Otherwise sweep would publish everything twice."""
-    accept_video([VIDEO], "movie.mp4", Options(), ANN, deps)
+    accept_video([VIDEO], "movie.mp4", Fields(), ANN, deps)
 
     assert deps.outbox.owed(EventName.VIDEO_UPLOADED, 10) == []
 
@@ -115,7 +119,7 @@ def test_a_video_is_accepted_when_its_event_cannot_be_marked(deps, monkeypatch):
     """The conversion is committed by then: an error would make the client upload the video again."""
     monkeypatch.setattr(deps.outbox, "mark_published", _does_not_answer)
 
-    assert accept_video([VIDEO], "movie.mp4", Options(), ANN, deps).state is State.QUEUED
+    assert accept_video([VIDEO], "movie.mp4", Fields(), ANN, deps).state is State.QUEUED
 
 
 def test_a_video_without_conversion_is_deleted(deps, monkeypatch):
@@ -123,7 +127,7 @@ def test_a_video_without_conversion_is_deleted(deps, monkeypatch):
     monkeypatch.setattr(deps.conversions, "add", _refuses)
 
     with pytest.raises(ValueError, match="too large"):
-        accept_video([VIDEO], "movie.mp4", Options(), ANN, deps)
+        accept_video([VIDEO], "movie.mp4", Fields(), ANN, deps)
 
     assert deps.videos.contents == {}
     assert deps.events.published == []
@@ -139,7 +143,7 @@ def test_a_conversion_whose_write_was_answered_by_silence_keeps_its_video(deps, 
 
     monkeypatch.setattr(deps.conversions, "add", add_and_lose_the_answer)
 
-    conversion = accept_video([VIDEO], "movie.mp4", Options(), ANN, deps)
+    conversion = accept_video([VIDEO], "movie.mp4", Fields(), ANN, deps)
 
     assert deps.videos.contents == {conversion.id: VIDEO}
     assert deps.conversions.get(conversion.id) == conversion
@@ -153,7 +157,7 @@ def test_a_video_stays_while_it_is_in_doubt_whether_it_was_taken_in(deps, monkey
         monkeypatch.setattr(deps.conversions, "get", _does_not_answer)
 
     with pytest.raises(Unavailable):
-        accept_video([VIDEO], "movie.mp4", Options(), ANN, deps)
+        accept_video([VIDEO], "movie.mp4", Fields(), ANN, deps)
 
     assert deps.videos.contents == {ID: VIDEO}
     assert deps.events.published == []
@@ -164,7 +168,7 @@ def test_bytes_are_looked_after_before_they_come(deps, monkeypatch):
     monkeypatch.setattr(deps.videos, "put", _does_not_answer)
 
     with pytest.raises(Unavailable):
-        accept_video([VIDEO], "movie.mp4", Options(), ANN, deps)
+        accept_video([VIDEO], "movie.mp4", Fields(), ANN, deps)
 
     assert deps.uploads.deleted == {ID}
 
@@ -181,7 +185,7 @@ def test_a_storage_that_does_not_answer_is_a_503(deps, monkeypatch):
 
 def test_the_rule_takes_a_video_of_any_size_as_a_stream(deps):
     """What does not fit into an event is put in place by calling the rule."""
-    conversion = accept_video((VIDEO[n : n + 1] for n in range(len(VIDEO))), "movie.mp4", Options(), ANN, deps)
+    conversion = accept_video((VIDEO[n : n + 1] for n in range(len(VIDEO))), "movie.mp4", Fields(), ANN, deps)
 
     assert b"".join(deps.videos.read(conversion.id)) == VIDEO
     assert conversion.video.bytes == len(VIDEO)
@@ -190,7 +194,7 @@ def test_the_rule_takes_a_video_of_any_size_as_a_stream(deps):
 @pytest.mark.parametrize("parts", [[], [b""], [b"", b""]])
 def test_an_empty_stream_is_refused(deps, parts):
     with pytest.raises(EmptyFile):
-        accept_video(parts, "movie.mp4", Options(), ANN, deps)
+        accept_video(parts, "movie.mp4", Fields(), ANN, deps)
 
     assert deps.videos.contents == {}
 
@@ -198,7 +202,7 @@ def test_an_empty_stream_is_refused(deps, parts):
 def test_what_is_no_video_is_not_stored(deps):
     """The first bytes are judged before anything is written, however they are cut."""
     with pytest.raises(UnsupportedMedia):
-        accept_video([b"<!DOC", b"TYPE html><p>"], "movie.mp4", Options(), ANN, deps)
+        accept_video([b"<!DOC", b"TYPE html><p>"], "movie.mp4", Fields(), ANN, deps)
 
     assert deps.videos.contents == {}
     with pytest.raises(ConversionMissing):
@@ -216,6 +220,7 @@ def test_what_is_no_video_is_not_stored(deps):
         ([], 422, "invalid-input", ["video"]),
         ([part("video", VIDEO, "m.mp4"), part("quality", b"best")], 422, "invalid-input", ["quality"]),
         ([part("video", VIDEO, "m.mp4"), part("quality", b"")], 422, "invalid-input", ["quality"]),
+        ([part("video", VIDEO, "m.mp4"), part("sent", b"half")], 422, "invalid-input", ["sent"]),
         ([part("video", VIDEO, "m.mp4"), part("speed", b"2")], 422, "invalid-input", ["speed"]),
         (
             [part("video", VIDEO, "m.mp4"), part("q", b"1"), part("quality", b"x")],
@@ -332,9 +337,26 @@ def test_a_stored_video_is_queued_as_one_in_a_form_is(deps, upload_id):
     assert answer.header("Content-Type") == "application/json"
     assert (answer.json["state"], answer.json["filename"]) == ("queued", "Ferien.mp4")
     assert answer.json["options"] == asdict(Options(quality=Quality.V0))
-    assert answer.json["video"] == {"bytes": len(VIDEO), "sha256": None, "duration_s": None, "tracks": []}
+    assert (answer.json["video"]["bytes"], answer.json["video"]["sha256"]) == (len(VIDEO), None)
     assert deps.videos.contents == {upload_id: VIDEO}
     assert [event.conversion_id for event in deps.events.published] == [upload_id]
+
+
+def test_a_video_keeps_how_it_was_sent_whichever_way_it_came(deps, tus, upload_id):
+    """A form of any size, or an upload: the page asks the conversion, and shows what it saved."""
+    said = {"original_bytes": "9000", "sent": "sound"}
+    form = form_event(part("video", VIDEO, "m.mp4"), *(part(name, text.encode()) for name, text in said.items()))
+    pairs = ",".join(f"{name} {encoded(text)}" for name, text in {"filename": "m.mp4", **said}.items())
+    by_tus = tus.create(len(VIDEO), Upload_Metadata=pairs)
+    tus.patch(by_tus, 0, VIDEO)
+
+    videos = [
+        json_of(create_app(lambda: deps)(form, None))["video"],
+        stored(deps, upload_id, original_bytes="9000", sent="sound").json["video"],
+        to_builtins(deps.conversions.get(by_tus).video),
+    ]
+
+    assert [(video["original_bytes"], video["sent"]) for video in videos] == [(9000, "sound")] * 3
 
 
 def test_a_stored_video_with_very_many_fields_is_refused(deps, upload_id):
@@ -422,7 +444,7 @@ def limited(**limits: Any) -> Any:
 def test_a_video_that_is_too_large_is_refused():
     """However it comes."""
     deps = limited(max_upload_bytes=len(VIDEO))
-    accept_video([VIDEO], "movie.mp4", Options(), ANN, deps)
+    accept_video([VIDEO], "movie.mp4", Fields(), ANN, deps)
 
     answer = Answer(create_app(lambda: deps)(form_event(part("video", VIDEO + b"!", "m.mp4")), None))
 
@@ -434,17 +456,17 @@ def test_a_video_that_is_too_large_is_refused():
 def test_nobody_stores_more_than_the_quota():
     """One person must not fill the disk of all. What is deleted makes room."""
     deps = limited(quota_bytes=2 * len(VIDEO) + 5)
-    first = accept_video([VIDEO], "movie.mp4", Options(), ANN, deps)
-    accept_video([VIDEO], "movie.mp4", Options(), ANN, deps)
+    first = accept_video([VIDEO], "movie.mp4", Fields(), ANN, deps)
+    accept_video([VIDEO], "movie.mp4", Fields(), ANN, deps)
 
     answer = Answer(create_app(lambda: deps)(form_event(part("video", VIDEO, "m.mp4")), None))
 
     assert (answer.status, answer.code) == (403, "quota-exceeded")
     used, quota = 2 * len(VIDEO), 2 * len(VIDEO) + 5
     assert answer.json["detail"].startswith(f"You use {used} of the {quota} bytes that you may store; 5 are left.")
-    accept_video([VIDEO], "movie.mp4", Options(), BOB, deps)
+    accept_video([VIDEO], "movie.mp4", Fields(), BOB, deps)
     deps.conversions.delete(first.id, deps.clock())
-    accept_video([VIDEO], "movie.mp4", Options(), ANN, deps)
+    accept_video([VIDEO], "movie.mp4", Fields(), ANN, deps)
 
 
 def test_a_stream_is_stopped_where_there_is_no_more_room():
@@ -453,7 +475,7 @@ def test_a_stream_is_stopped_where_there_is_no_more_room():
     left = iter([VIDEO] * 100)
 
     with pytest.raises(QuotaExceeded):
-        accept_video(left, "movie.mp4", Options(), ANN, deps)
+        accept_video(left, "movie.mp4", Fields(), ANN, deps)
 
     assert next(left)
     assert deps.videos.contents == {}

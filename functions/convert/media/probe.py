@@ -39,7 +39,7 @@ _THOROUGH = ("-probesize", "100M", "-analyzeduration", "60M")
 _FIRST_PACKETS = ("-t", "10", "-frames:a", "1000")
 _NO_INPUT = 234
 _LANGUAGE_MAX_CHARACTERS = 35
-_TITLE_MAX_CHARACTERS = 200
+_TITLE_MAX_CHARACTERS = 100
 
 # A packet as its stream is known by it: time stamp, size and checksum.
 _Fingerprint = tuple[int, int, bytes]

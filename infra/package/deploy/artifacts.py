@@ -1,11 +1,14 @@
-"""Zips in S3, from which Lambda takes them. Each is named by its content, so none is ever replaced."""
+"""Zips and templates in S3, from which AWS takes them. Each is named by its content, so none is ever replaced."""
 
+import hashlib
+import json
 from collections.abc import Callable
 
 from botocore.exceptions import ClientError
 
 from infra.package.deploy.aws import Client
 from infra.package.deploy.failures import code_of
+from infra.package.document import Document
 from infra.package.packages import Package
 
 
@@ -65,6 +68,14 @@ class Artifacts:
             return
         self._say(f"{package.name}: uploading {package.zip_bytes / 1_000_000:.1f} MB")
         self._s3.upload_file(str(package.path), self.bucket, key, ExtraArgs={"ExpectedBucketOwner": self._account})
+
+    def upload_template(self, document: Document) -> str:
+        """Bring a template there, and return its URL: a request to CloudFormation may hold only 51,200 bytes of one."""
+        body = json.dumps(document, separators=(",", ":")).encode()
+        key = f"template/{hashlib.sha256(body).hexdigest()}.json"
+        if not self._is_there(self._s3.head_object, Key=key):
+            self._s3.put_object(Bucket=self.bucket, Key=key, Body=body, ExpectedBucketOwner=self._account)
+        return f"{self._s3.meta.endpoint_url}/{self.bucket}/{key}"
 
     def _is_there(self, head: Callable[..., object], **what: str) -> bool:
         try:

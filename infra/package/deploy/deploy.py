@@ -90,10 +90,11 @@ class Deployment:
         document = with_origin(document, self._stage.parameters.get("CorsOrigin", ""))
         if self._aws.is_emulator:
             document = with_gateway_responses(with_plain_slashes(document))
+        template_url = artifacts.upload_template(document)
         url = api_url(self._aws, self._stage.name, known) if known else ""
         for attempt in range(3):
             # Functions cannot be told an address that depends on them. So they hear of it a second time.
-            change_set = stack.prepare(document, {"PublicUrl": url} | parameters)
+            change_set = stack.prepare(template_url, {"PublicUrl": url} | parameters)
             if change_set is None:
                 self._say(f"{self._stage.stack}: nothing to change")
             else:

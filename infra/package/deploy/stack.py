@@ -1,6 +1,5 @@
 """A stack of CloudFormation, changed by change sets: what would happen is known before it happens."""
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ from botocore.exceptions import ClientError
 
 from infra.package.deploy.aws import Client
 from infra.package.deploy.failures import CannotDeploy, code_of
-from infra.package.document import Document
 
 _TIMEOUT_S: Final = 3600
 _NOTHING: Final = ("didn't contain changes", "No updates are to be performed")
@@ -81,15 +79,15 @@ class Stack:
         found = self._describe() or {}
         return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
 
-    def prepare(self, document: Document, parameters: Mapping[str, str]) -> ChangeSet | None:
-        """Let CloudFormation find out what would change; None if nothing. Raises CannotDeploy."""
+    def prepare(self, template_url: str, parameters: Mapping[str, str]) -> ChangeSet | None:
+        """Let CloudFormation find out what a template in S3 would change; None if nothing. Raises CannotDeploy."""
         is_new = self.is_new()
         self._say(f"{self._name}: asking CloudFormation what would change")
         arn = self._client.create_change_set(
             StackName=self._name,
             ChangeSetName=f"deploy-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}",
             ChangeSetType="CREATE" if is_new else "UPDATE",
-            TemplateBody=json.dumps(document, separators=(",", ":")),
+            TemplateURL=template_url,
             Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         )["Id"]

@@ -1,4 +1,4 @@
-"""Copies of MP3s in Amazon S3."""
+"""Copies of MP3s and ZIPs in Amazon S3."""
 
 import contextlib
 import io
@@ -23,7 +23,6 @@ CONNECT_TIMEOUT_S = 3
 READ_TIMEOUT_S = 8
 ATTEMPTS = 2
 PART_BYTES = 8 * 1024 * 1024
-_CONTENT_TYPE = "audio/mpeg"
 
 
 def connect_s3() -> "S3Client":
@@ -41,8 +40,8 @@ def connect_s3() -> "S3Client":
     )
 
 
-class S3Mp3Copies:
-    """One bucket, whose lifecycle deletes what is a day old. Implements Mp3Copies."""
+class S3Copies:
+    """One bucket, whose lifecycle deletes what is a day old. Implements Copies."""
 
     def __init__(self, client: "S3Client", bucket: str) -> None:
         self._client = client
@@ -53,45 +52,44 @@ class S3Mp3Copies:
         )
         self._transfer.max_in_memory_upload_chunks = 2
 
-    def made_at(self, file_id: str) -> datetime | None:
-        """See Mp3Copies."""
+    def made_at(self, name: str) -> datetime | None:
+        """See Copies."""
         with _s3_errors():
             try:
-                return self._client.head_object(Bucket=self._bucket, Key=_key(file_id))["LastModified"]
+                return self._client.head_object(Bucket=self._bucket, Key=name)["LastModified"]
             except ClientError as error:
                 if _status(error) == 404:
                     return None
                 raise
 
-    def make(self, file_id: str, parts: Iterable[bytes]) -> None:
-        """See Mp3Copies. Several may make the same copy at once: the last one stays."""
+    def make(self, name: str, content_type: str, parts: Iterable[bytes]) -> None:
+        """See Copies. Several may make the same copy at once: the last one stays."""
         with _s3_errors():
             self._client.upload_fileobj(
                 io.BufferedReader(_Parts(parts)),
                 self._bucket,
-                _key(file_id),
-                ExtraArgs={"ContentType": _CONTENT_TYPE},
+                name,
+                ExtraArgs={"ContentType": content_type},
                 Config=self._transfer,
             )
 
-    def url(self, file_id: str, filename: str, ttl: timedelta) -> str:
-        """See Mp3Copies. S3 is not asked."""
+    def url(self, name: str, filename: str, ttl: timedelta) -> str:
+        """See Copies. S3 is not asked."""
         return self._client.generate_presigned_url(
             "get_object",
             Params={
                 "Bucket": self._bucket,
-                "Key": _key(file_id),
-                "ResponseContentType": _CONTENT_TYPE,
+                "Key": name,
                 "ResponseContentDisposition": attachment(filename),
                 "ResponseCacheControl": "private, no-cache",
             },
             ExpiresIn=int(ttl.total_seconds()),
         )
 
-    def delete(self, file_id: str) -> None:
-        """See Mp3Copies."""
+    def delete(self, name: str) -> None:
+        """See Copies."""
         with _s3_errors():
-            self._client.delete_object(Bucket=self._bucket, Key=_key(file_id))
+            self._client.delete_object(Bucket=self._bucket, Key=name)
 
 
 class _Parts(io.RawIOBase):
@@ -112,10 +110,6 @@ class _Parts(io.RawIOBase):
         into[: len(taken)] = taken
         self._rest = self._rest[len(taken) :]
         return len(taken)
-
-
-def _key(file_id: str) -> str:
-    return f"{file_id}.mp3"
 
 
 def _status(error: ClientError) -> int:

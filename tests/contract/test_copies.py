@@ -12,13 +12,14 @@ from urllib.parse import unquote
 import httpx
 import pytest
 
-from functions.download.mp3_copies import Mp3Copies
-from functions.download.s3_mp3_copies import PART_BYTES, S3Mp3Copies, connect_s3
+from functions.download.copies import Copies
+from functions.download.s3_copies import PART_BYTES, S3Copies, connect_s3
 from functions.shared.clock import utc_now
-from tests.fakes.download import FakeMp3Copies
+from tests.fakes.download import FakeCopies
 from tests.ministack import REGION, running_ministack, use_aws
 
 BUCKET = "downloads"
+MP3 = "audio/mpeg"
 HOUR = timedelta(hours=1)
 NAME = 'Żółć "a"\\ 🎬.mp3'
 # Of several parts, the last of which is short.
@@ -29,7 +30,7 @@ CONTENT = os.urandom(1_000_003) * 18
 class Place:
     """Where copies are, and how a client fetches one: its bytes and the name that they are saved as."""
 
-    copies: Mp3Copies
+    copies: Copies
     fetch: Callable[[str], tuple[bytes, str]]
 
 
@@ -40,11 +41,11 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture
-def s3(aws: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Mp3Copies]:
+def s3(aws: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Copies]:
     use_aws(aws, monkeypatch)
     client = connect_s3()
     client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
-    yield S3Mp3Copies(client, BUCKET)
+    yield S3Copies(client, BUCKET)
     assert "Uploads" not in client.list_multipart_uploads(Bucket=BUCKET), "an upload was left behind"
     for stored in client.list_objects_v2(Bucket=BUCKET).get("Contents", []):
         client.delete_object(Bucket=BUCKET, Key=stored["Key"])
@@ -55,7 +56,7 @@ def s3(aws: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Mp3Co
 @pytest.fixture(params=["fake", "s3"])
 def place(request: pytest.FixtureRequest) -> Place:
     if request.param == "fake":
-        fake = FakeMp3Copies(utc_now)
+        fake = FakeCopies(utc_now)
         return Place(fake, fake.fetch)
     return Place(request.getfixturevalue("s3"), fetch)
 
@@ -82,13 +83,13 @@ def failing(content: bytes) -> Iterator[bytes]:
 
 def test_a_copy_is_fetched_by_its_url_alone(place):
     """No account, no header: browsers follow a redirect with nothing else."""
-    place.copies.make("c1-1", parts(CONTENT))
+    place.copies.make("c1-1", MP3, parts(CONTENT))
 
     assert place.fetch(place.copies.url("c1-1", NAME, HOUR)) == (CONTENT, NAME)
 
 
 def test_a_small_copy_is_like_a_large_one(place):
-    place.copies.make("c1-1", [b"a", b"", b"b"])
+    place.copies.make("c1-1", MP3, [b"a", b"", b"b"])
 
     assert place.fetch(place.copies.url("c1-1", NAME, HOUR))[0] == b"ab"
 
@@ -98,7 +99,7 @@ def test_a_copy_says_when_it_was_made(place):
     assert place.copies.made_at("c1-1") is None
     before = datetime.now(UTC).replace(microsecond=0)
 
-    place.copies.make("c1-1", [b"a"])
+    place.copies.make("c1-1", MP3, [b"a"])
 
     made_at = place.copies.made_at("c1-1")
     assert made_at is not None
@@ -109,16 +110,16 @@ def test_a_copy_says_when_it_was_made(place):
 def test_a_copy_that_could_not_be_finished_is_not_there(place, length):
     """Wherever it fails. What went wrong is not lost on the way."""
     with pytest.raises(ValueError, match="damaged"):
-        place.copies.make("c1-1", failing(CONTENT[:length]))
+        place.copies.make("c1-1", MP3, failing(CONTENT[:length]))
 
     assert place.copies.made_at("c1-1") is None
 
 
 def test_an_unfinished_copy_leaves_the_one_that_is_there(place):
-    place.copies.make("c1-1", parts(CONTENT))
+    place.copies.make("c1-1", MP3, parts(CONTENT))
 
     with pytest.raises(ValueError, match="damaged"):
-        place.copies.make("c1-1", failing(CONTENT))
+        place.copies.make("c1-1", MP3, failing(CONTENT))
 
     assert place.fetch(place.copies.url("c1-1", NAME, HOUR))[0] == CONTENT
 
@@ -126,7 +127,7 @@ def test_an_unfinished_copy_leaves_the_one_that_is_there(place):
 def test_two_who_make_the_same_copy_do_no_harm(place):
     """Two requests for an MP3 that nobody has fetched yet may come at the same time."""
     with ThreadPoolExecutor(2) as makers:
-        makings = [makers.submit(place.copies.make, "c1-1", parts(CONTENT)) for _ in range(2)]
+        makings = [makers.submit(place.copies.make, "c1-1", MP3, parts(CONTENT)) for _ in range(2)]
     for making in makings:
         making.result()
 
@@ -135,8 +136,8 @@ def test_two_who_make_the_same_copy_do_no_harm(place):
 
 def test_a_copy_is_deleted_alone_and_more_than_once(place):
     """A delete that lost its answer is tried again."""
-    place.copies.make("c1-1", [b"a"])
-    place.copies.make("c1-10", [b"b"])
+    place.copies.make("c1-1", MP3, [b"a"])
+    place.copies.make("c1-10", MP3, [b"b"])
 
     place.copies.delete("c1-1")
     place.copies.delete("c1-1")
@@ -147,7 +148,7 @@ def test_a_copy_is_deleted_alone_and_more_than_once(place):
 
 def test_s3_serves_ranges_of_a_copy(s3):
     """Players seek, and `curl -C -` goes on where it was cut off."""
-    s3.make("c1-1", parts(CONTENT))
+    s3.make("c1-1", MP3, parts(CONTENT))
     url = s3.url("c1-1", NAME, HOUR)
 
     middle = httpx.get(url, headers={"Range": "bytes=9000000-9999999"})
@@ -161,8 +162,8 @@ def test_s3_serves_ranges_of_a_copy(s3):
 
 def test_a_url_is_for_one_copy_and_one_hour(s3):
     """Whoever sees it later, in a history or a log, has nothing."""
-    s3.make("c1-1", [b"mine"])
-    s3.make("c2-1", [b"another's"])
+    s3.make("c1-1", MP3, [b"mine"])
+    s3.make("c2-1", MP3, [b"another's"])
     url = s3.url("c1-1", NAME, timedelta(seconds=1))
     assert httpx.get(s3.url("c1-1", NAME, HOUR).replace("c1-1", "c2-1")).status_code == 403
     assert httpx.get(s3.url("c1-1", NAME, HOUR).replace("attachment", "inline")).status_code == 403
@@ -176,10 +177,10 @@ def test_a_url_is_for_one_copy_and_one_hour(s3):
 def test_a_copy_is_made_without_holding_it_in_memory(s3):
     """A function on Lambda has 1 GB, and an MP3 of eight hours can be larger."""
     part = os.urandom(1024 * 1024)
-    s3.make("warm-1", [part])
+    s3.make("warm-1", MP3, [part])
     tracemalloc.start()
     try:
-        s3.make("c1-1", (part for _ in range(128)))
+        s3.make("c1-1", MP3, (part for _ in range(128)))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -1,0 +1,133 @@
+"""How a parcel gets to a client: as bytes of an answer, or by way of a copy."""
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import timedelta
+
+from functions.download.copies import Copies
+from functions.download.deps import Deps
+from functions.download.parcels import Parcel, StoredMp3
+from functions.shared.conversions import Mp3
+from functions.shared.files import FileDamaged, FileMissing
+from functions.shared.problems import FieldError, InvalidInput, NotFound, Problem, Unavailable
+
+# Long enough to listen, to seek and to go on with a download: browsers keep to the URL that they were sent to.
+COPY_URL_TTL = timedelta(hours=1)
+# An older copy might go, at the end of its day, while it is fetched.
+COPY_GOOD_FOR = timedelta(hours=20)
+# How long it may take to complete a copy, or to take it back, before the function's time is up.
+_FINISHING_S = 4.0
+
+
+class StorageCorrupt(Problem):
+    """Raised when the stored MP3 is not what was stored. Nothing of it is sent."""
+
+    code = "storage-corrupt"
+
+    def __init__(self) -> None:
+        super().__init__("The MP3 was damaged in storage. Upload the video again.")
+
+
+class ZipTooLarge(InvalidInput):
+    """Raised when a ZIP cannot be made within the time of one request."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(FieldError("ids", f"{reason} Choose fewer conversions."))
+
+
+def read(parcel: Parcel, start: int, end: int, deps: Deps) -> bytes:
+    """Return the bytes of a parcel from `start` up to, not including, `end`.
+
+    Raises:
+        StorageCorrupt: they are not those that were stored.
+        NotFound: a conversion was deleted meanwhile.
+    """
+    return b"".join(_read(parcel, start, end, deps))
+
+
+def lend(parcel: Parcel, copies: Copies, remaining_s: Callable[[], float], deps: Deps) -> str:
+    """Return a URL at which anybody can fetch a whole parcel, or ranges of it, for COPY_URL_TTL.
+
+    Raises what `read` raises, and ZipTooLarge if a ZIP cannot be copied in the time that remains.
+    """
+    made_at = copies.made_at(parcel.copy_name)
+    if made_at is None or deps.clock() - made_at > COPY_GOOD_FOR:
+        parts = _proved(parcel, deps)
+        if len(parcel.mp3s) > 1:
+            parts = _in_time(parts, remaining_s)
+        copies.make(parcel.copy_name, parcel.content_type, parts)
+        deps.logger.info("copied", extra={"bytes": parcel.length, **_about(parcel.mp3s)})
+        try:
+            _all_exist(parcel.mp3s, deps)
+        except NotFound:
+            # Whoever deleted it meanwhile may have found no copy.
+            delete_copy(parcel.copy_name, copies, deps)
+            raise
+    return copies.url(parcel.copy_name, parcel.filename, COPY_URL_TTL)
+
+
+def _read(parcel: Parcel, start: int, end: int, deps: Deps) -> Iterator[bytes]:
+    for piece in parcel.cut(start, end):
+        if isinstance(piece, bytes):
+            yield piece
+            continue
+        with storage_errors([piece.stored], deps):
+            yield from deps.mp3s.read(piece.stored.file_id, piece.start, piece.end)
+
+
+def _proved(parcel: Parcel, deps: Deps) -> Iterator[bytes]:
+    """Yield all bytes of a parcel. Each MP3 is compared with the one that was made."""
+    for piece in parcel.pieces:
+        if isinstance(piece, bytes):
+            yield piece
+            continue
+        with storage_errors([piece.stored], deps):
+            yield from _compared(deps.mp3s.read(piece.stored.file_id), piece.stored.mp3)
+
+
+def _in_time(parts: Iterable[bytes], remaining_s: Callable[[], float]) -> Iterator[bytes]:
+    for part in parts:
+        if remaining_s() < _FINISHING_S:
+            raise ZipTooLarge("This ZIP cannot be made in time.")
+        yield part
+
+
+def _compared(parts: Iterable[bytes], mp3: Mp3) -> Iterator[bytes]:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+        yield part
+    if digest.hexdigest() != mp3.sha256:
+        raise FileDamaged("The MP3 is not the one that was made.")
+
+
+def delete_copy(name: str, copies: Copies, deps: Deps) -> None:
+    """Delete a copy, or leave it to its end if the place where it is does not answer."""
+    try:
+        copies.delete(name)
+    except Unavailable:
+        # Nobody has the URL of it for longer than COPY_URL_TTL, and it goes by itself.
+        deps.logger.warning("copy not deleted", exc_info=True, extra={"copy": name})
+
+
+@contextlib.contextmanager
+def storage_errors(mp3s: Sequence[StoredMp3], deps: Deps) -> Iterator[None]:
+    """Turn what is wrong with stored MP3s into NotFound if one was deleted meanwhile, and else into StorageCorrupt."""
+    try:
+        yield
+    except (FileMissing, FileDamaged) as error:
+        _all_exist(mp3s, deps)
+        deps.logger.exception("stored MP3 is damaged", extra=_about(mp3s))
+        raise StorageCorrupt from error
+
+
+def _about(mp3s: Sequence[StoredMp3]) -> dict[str, str]:
+    return {"conversion_id": ", ".join(stored.conversion_id for stored in mp3s)}
+
+
+def _all_exist(mp3s: Sequence[StoredMp3], deps: Deps) -> None:
+    """Raise NotFound if a conversion was deleted."""
+    conversion_ids = [stored.conversion_id for stored in mp3s]
+    if len(deps.library.find(conversion_ids)) < len(conversion_ids):
+        raise NotFound

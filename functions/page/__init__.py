@@ -1,0 +1,1 @@
+"""The function page: the built page, with its scripts, styles and icons."""

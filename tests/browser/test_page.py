@@ -1,0 +1,353 @@
+"""The page, as people use it: a browser, the whole service, and nothing in place of either."""
+
+import os
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from infra.local.stack import RunningStack, running_stack
+from infra.web import main as build_page
+from tests.browser.visitor import FAST, PATIENCE_MS, Visitor
+from tests.media import Media, with_ballast
+
+MIB = 1024 * 1024
+SLICE = 4 * MIB
+AXE = Path("web/node_modules/axe-core/axe.min.js")
+WHOLE_FILE = {"onlySound": False}
+
+# What sticks out of the screen.
+WIDEST = """() => [...document.querySelectorAll("body *")]
+    .map((element) => [element.getBoundingClientRect(), element.outerHTML.slice(0, 100)])
+    .filter(([{left, right}]) => left < 0 || right > innerWidth)"""
+
+NewVisitor = Callable[..., Visitor]
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """The service with access tokens that live so short that every longer upload has to refresh them."""
+    assert build_page([]) == 0
+    with running_stack(tmp_path_factory.mktemp("stack"), {**os.environ, "ACCESS_TTL_S": "25"}) as running:
+        yield running
+
+
+@pytest.fixture
+def new_visitor(chromium: Browser, stack: RunningStack) -> Iterator[NewVisitor]:
+    """Make people who use the page. Each has a browser of their own."""
+    visitors: list[Visitor] = []
+
+    def new_visitor(**options: object) -> Visitor:
+        context = chromium.new_context(locale="en-GB", reduced_motion="reduce", **options)  # type: ignore[arg-type]
+        context.set_default_timeout(PATIENCE_MS)
+        visitors.append(Visitor(context, stack.url + "/"))
+        return visitors[-1]
+
+    yield new_visitor
+    for visitor in visitors:
+        visitor.page.context.close()
+    assert [trouble for visitor in visitors for trouble in visitor.troubles] == []
+
+
+@pytest.fixture
+def ann(new_visitor: NewVisitor) -> Visitor:
+    return new_visitor()
+
+
+@pytest.fixture
+def clip(media: Media) -> Path:
+    return media.video("mp4 moov first")
+
+
+@pytest.fixture
+def large(clip: Path, tmp_path: Path) -> Path:
+    """A video of several slices."""
+    path = tmp_path / "large.mp4"
+    path.write_bytes(with_ballast(clip.read_bytes(), 5 * SLICE))
+    return path
+
+
+def test_a_first_visit_leads_to_a_playing_mp3(ann: Visitor, clip: Path) -> None:
+    """At most three actions from a file to a running conversion, the account included."""
+    ann.arrives().converts(clip)
+    assert ann.actions == 3
+
+    ann.sees(clip, "completed")
+    assert ann.hears(ann.row(clip).get_by_role("button", name="Play")) > 0
+
+
+def test_a_later_visit_takes_two_actions(ann: Visitor, clip: Path) -> None:
+    ann.arrives().converts(clip).sees(clip, "completed")
+    ann.arrives()
+    ann.page.reload()
+    ann.actions = 0
+
+    ann.chooses(clip).presses("Convert to MP3")
+
+    assert ann.actions == 2
+    ann.sees(clip, "completed")
+
+
+def test_only_the_sound_is_sent(ann: Visitor, tmp_path: Path, media: Media) -> None:
+    """And the person is told what that has saved."""
+    video = media.video("mp4 moov first", 30)
+
+    ann.arrives().converts(video).sees(video, "completed")
+
+    expect(ann.row(video)).to_contain_text("instead of")
+
+
+def test_two_of_three_files_are_sent_at_a_time(ann: Visitor, clip: Path, tmp_path: Path) -> None:
+    files = [tmp_path / f"{name}.mp4" for name in ("one", "two", "three")]
+    for file in files:
+        file.write_bytes(with_ballast(clip.read_bytes(), 2 * MIB))
+    ann.prefers(**WHOLE_FILE).arrives().sends_at(MIB)
+
+    ann.converts(*files).sees(files[0], "sending").sees(files[1], "sending")
+    expect(ann.row(files[2])).to_contain_class("waiting")
+
+    ann.sends_at(FAST)
+    for file in files:
+        ann.sees(file, "completed")
+
+
+def test_an_upload_outlives_a_lost_network(ann: Visitor, large: Path) -> None:
+    """Ten seconds without a network, in the middle: it says so, and goes on by itself."""
+    ann.prefers(**WHOLE_FILE).arrives().sends_at(2 * MIB).converts(large).has_sent(large, 0.2)
+
+    ann.page.context.set_offline(True)
+    ann.sees(large, "offline")
+    ann.page.wait_for_timeout(10_000)
+    ann.page.context.set_offline(False)
+
+    ann.sends_at(FAST).sees(large, "completed")
+    assert ann.offsets.count(0) == 1
+
+
+def test_an_upload_goes_on_after_a_reload(ann: Visitor, large: Path) -> None:
+    """The same file is chosen again, and at most one slice is sent twice."""
+    ann.prefers(**WHOLE_FILE).arrives().sends_at(4 * MIB).converts(large).has_sent(large, 0.5)
+    before = ann.offsets[-1]
+    ann.page.on("dialog", lambda dialog: dialog.accept())
+
+    ann.page.reload()
+    ann.sees(large, "paused")
+    ann.offsets.clear()
+    ann.sends_at(FAST).chooses(large).sees(large, "completed")
+
+    assert ann.offsets[0] >= before
+
+
+def test_what_was_waiting_is_not_lost_either(ann: Visitor, large: Path, tmp_path: Path) -> None:
+    others = [tmp_path / f"{name}.mp4" for name in ("second", "third")]
+    for other in others:
+        other.write_bytes(large.read_bytes())
+    ann.prefers(**WHOLE_FILE).arrives().sends_at(MIB).converts(large, *others).has_sent(large, 0.1)
+    expect(ann.row(others[1])).to_contain_class("waiting")
+    ann.page.on("dialog", lambda dialog: dialog.accept())
+
+    ann.page.reload()
+
+    for file in (large, *others):
+        ann.sees(file, "paused")
+    ann.sends_at(FAST).chooses(others[1]).sees(others[1], "completed")
+
+
+def test_an_upload_can_be_paused(ann: Visitor, large: Path) -> None:
+    ann.prefers(**WHOLE_FILE).arrives().sends_at(4 * MIB).converts(large).has_sent(large, 0.3)
+
+    ann.presses(f"Pause {large.name}").sees(large, "paused")
+    ann.page.wait_for_timeout(500)
+    sent = len(ann.offsets)
+    ann.page.wait_for_timeout(1500)
+    assert len(ann.offsets) == sent
+
+    ann.sends_at(FAST).presses(f"Continue {large.name}").sees(large, "completed")
+    assert ann.offsets.count(0) == 1
+
+
+def test_an_upload_can_be_cancelled(ann: Visitor, large: Path) -> None:
+    """Nothing of it is left at the service."""
+    ann.prefers(**WHOLE_FILE).arrives().sends_at(2 * MIB).converts(large).has_sent(large, 0.2)
+
+    with ann.page.expect_response(lambda answer: answer.request.method == "DELETE" and answer.status == 204):
+        ann.presses(f"Cancel {large.name}").sees(large, "cancelled")
+
+
+def test_failures_are_told_in_plain_words(ann: Visitor, media: Media, tmp_path: Path) -> None:
+    text = tmp_path / "notes.mp4"
+    text.write_text("These are words, not a video.\n" * 100)
+    silent = media.video("no sound")
+
+    ann.arrives().converts(silent, text).sees(silent, "failed").sees(text, "failed")
+
+    expect(ann.row(silent)).to_contain_text("no soundtrack")
+    expect(ann.row(text)).to_contain_text("cannot be read as a video")
+
+
+def test_a_session_that_ends_in_mid_upload_costs_a_login_and_nothing_else(ann: Visitor, large: Path) -> None:
+    ann.prefers(**WHOLE_FILE).arrives().sends_at(MIB).converts(large).has_sent(large, 0.2)
+
+    ann.page.evaluate("localStorage.setItem('video2mp3.session', 'one that has been spent')")
+    expect(ann.page.get_by_role("dialog")).to_contain_text("Please log in again", timeout=PATIENCE_MS)
+    ann.sends_at(FAST).logs_in().sees(large, "completed")
+
+    assert ann.offsets.count(0) == 1
+
+
+def test_three_mp3s_are_saved_as_one_zip(ann: Visitor, clip: Path, tmp_path: Path) -> None:
+    files = [tmp_path / f"{name}.mp4" for name in ("one", "two", "three")]
+    for file in files:
+        file.write_bytes(clip.read_bytes())
+    ann.arrives().converts(*files)
+    for file in files:
+        ann.sees(file, "completed")
+
+    ann.arrives("#/library")
+    for file in files:
+        ann.page.get_by_role("checkbox", name=f"Select {file.name}").check()
+    with ann.page.expect_download() as download:
+        ann.presses("Save as ZIP")
+
+    download.value.save_as(tmp_path / "mp3s.zip")
+    with zipfile.ZipFile(tmp_path / "mp3s.zip") as archive:
+        assert archive.testzip() is None
+        assert sorted(archive.namelist()) == ["one.mp3", "three.mp3", "two.mp3"]
+
+
+def test_a_deletion_can_be_undone(ann: Visitor, clip: Path) -> None:
+    ann.arrives().converts(clip).sees(clip, "completed")
+    ann.arrives("#/library")
+    row = ann.page.get_by_role("heading", name=clip.name)
+
+    ann.presses(f"Delete {clip.name}")
+    expect(row).to_be_hidden()
+    ann.presses("Undo")
+    expect(row).to_be_visible()
+
+
+def test_a_link_leads_to_an_mp3_without_a_login(ann: Visitor, new_visitor: NewVisitor, clip: Path) -> None:
+    ann.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    ann.arrives().converts(clip).sees(clip, "completed")
+    ann.arrives("#/library").presses(f"Copy a link to {clip.name}")
+    expect(ann.page.get_by_text("Link copied")).to_be_visible()
+    link = ann.page.evaluate("navigator.clipboard.readText()")
+
+    bob = new_visitor()
+    bob.page.goto(link)
+
+    expect(bob.page.get_by_role("heading", level=1)).to_have_text(f"{clip.stem}.mp3")
+    assert bob.hears(bob.page.get_by_role("button", name="Play")) > 0
+    bob.arrives("#/link/one-that-was-changed")
+    expect(bob.page.get_by_role("heading", level=1)).to_have_text("This link no longer works")
+
+
+def test_the_keyboard_is_enough(ann: Visitor, clip: Path) -> None:
+    # With a file picker that a test can answer.
+    ann.page.add_init_script("delete window.showOpenFilePicker")
+    ann.arrives()
+    keys = ann.page.keyboard
+
+    def tab_to(name: str) -> None:
+        for _ in range(40):
+            keys.press("Tab")
+            focused = ann.page.evaluate(
+                "document.activeElement.ariaLabel || document.activeElement.name || document.activeElement.innerText"
+            )
+            if focused.strip() == name:
+                return
+        pytest.fail(f"{name} cannot be reached.")
+
+    tab_to("Choose videos")
+    with ann.page.expect_file_chooser() as chooser:
+        keys.press("Enter")
+    chooser.value.set_files(clip)
+    tab_to("Convert to MP3")
+    keys.press("Enter")
+    expect(ann.page.locator("input[name=email]")).to_be_focused()
+    keys.type(ann.email)
+    keys.press("Tab")
+    keys.type("a long sentence")
+    keys.press("Enter")
+    ann.sees(clip, "completed")
+    tab_to(f"Play {clip.name}")
+    keys.press("Enter")
+
+    ann.page.wait_for_function("() => document.querySelector('audio').currentTime > 0.3")
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+def test_nothing_overflows_from_right_to_left(ann: Visitor, clip: Path, tmp_path: Path, width: int) -> None:
+    """With an Arabic name that is too long for any screen, down to the width of 400 % zoom."""
+    video = tmp_path / f"{'مقابلة طويلة جدا مع رئيس البلدية ' * 4}.mp4"
+    video.write_bytes(clip.read_bytes())
+    ann.page.set_viewport_size({"width": width, "height": 800})
+    ann.page.add_init_script("addEventListener('DOMContentLoaded', () => (document.documentElement.dir = 'rtl'))")
+    ann.arrives().chooses(video)
+    ann.page.locator("summary").click()
+    _assert_fits(ann)
+    ann.presses("Convert").signs_up()
+    expect(ann.page.locator("article.completed")).to_be_visible(timeout=PATIENCE_MS)
+    _assert_fits(ann)
+    ann.arrives("#/library")
+    ann.page.wait_for_selector("li h2")
+    _assert_fits(ann)
+
+
+def _assert_fits(visitor: Visitor) -> None:
+    wide = visitor.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wide <= 0, visitor.page.evaluate(WIDEST)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_on_any_screen(new_visitor: NewVisitor, clip: Path, media: Media, scheme: str) -> None:
+    axe = AXE.read_text()
+    ann = new_visitor(color_scheme=scheme)
+    silent = media.video("no sound")
+    found: dict[str, list[str]] = {}
+
+    def look(screen: str) -> None:
+        found[screen] = ann.violations(axe)
+
+    ann.arrives()
+    look("empty")
+    ann.chooses(clip)
+    ann.page.locator("summary").click()
+    look("options")
+    ann.presses("Convert")
+    look("sign-up")
+    ann.signs_up().sees(clip, "completed").chooses(silent).presses("Convert").sees(silent, "failed")
+    look("queue")
+    ann.arrives("#/library")
+    ann.page.get_by_role("checkbox", name="Select").first.check()
+    look("library")
+    ann.arrives("#/account")
+    ann.page.wait_for_selector("section")
+    look("account")
+    ann.arrives("#/link/one-that-was-changed")
+    expect(ann.page.get_by_role("heading", level=1)).to_be_visible()
+    look("link")
+
+    assert {screen: violations for screen, violations in found.items() if violations} == {}
+
+
+def test_a_video_that_another_app_shares_is_taken(ann: Visitor, clip: Path) -> None:
+    """A phone's "share" posts a form, which never reaches the service: the page's worker takes the file."""
+    ann.arrives()
+    ann.page.evaluate("() => navigator.serviceWorker.ready")
+    ann.page.reload()
+    ann.page.wait_for_function("() => navigator.serviceWorker.controller !== null")
+    ann.page.evaluate("""() => {
+        const form = document.createElement("form");
+        Object.assign(form, {method: "post", action: "share", enctype: "multipart/form-data"});
+        form.append(Object.assign(document.createElement("input"), {type: "file", name: "video", multiple: true}));
+        document.body.append(form);
+    }""")
+    ann.page.set_input_files("input[name=video]", clip)
+
+    ann.page.evaluate("() => document.querySelector('form[action=share]').submit()")
+
+    expect(ann.page.get_by_role("button", name="Convert to MP3")).to_be_visible()
+    expect(ann.page.get_by_text(clip.name)).to_be_visible()

@@ -1,0 +1,74 @@
+import { api, session, sessionEnds, type User } from "../api/client";
+import { Problem } from "../api/problem";
+
+/** Why the form is shown: to begin an upload, because a session has ended, or because the person asked for it. */
+export type Reason = "start" | "ended" | "asked";
+
+class Account {
+  user = $state<User | null>(null);
+  loggedIn = $state(session.exists);
+  /** Why the form is open; null while it is closed. */
+  asking = $state<Reason | null>(null);
+
+  #waiting: ((loggedIn: boolean) => void)[] = [];
+
+  constructor() {
+    sessionEnds.addEventListener("end", () => this.#ended());
+    // Another tab has logged in or out.
+    addEventListener("storage", () => {
+      this.loggedIn = session.exists;
+      if (!this.loggedIn) this.user = null;
+    });
+  }
+
+  /** Resolves to whether the person is logged in, after asking if need be. */
+  async require(reason: Reason): Promise<boolean> {
+    if (session.exists) return true;
+    this.asking = reason;
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  /** Close the form, with or without a session. */
+  answer(loggedIn: boolean): void {
+    this.asking = null;
+    for (const resolve of this.#waiting.splice(0)) resolve(loggedIn);
+  }
+
+  /** Create an account. For somebody who has one already, and gives its password, this is a login. */
+  async register(email: string, password: string, lasting: boolean): Promise<void> {
+    try {
+      await api.register(email, password);
+    } catch (error) {
+      if (!(error instanceof Problem) || error.code !== "email-taken") throw error;
+      await this.logIn(email, password, lasting).catch(() => Promise.reject(error));
+      return;
+    }
+    await this.logIn(email, password, lasting);
+  }
+
+  async logIn(email: string, password: string, lasting: boolean): Promise<void> {
+    session.begin(await api.logIn(email, password), { lasting });
+    this.loggedIn = true;
+    this.answer(true);
+    void this.refresh();
+  }
+
+  async logOut(): Promise<void> {
+    await api.logOut().catch(() => {});
+    session.end();
+    this.loggedIn = false;
+    this.user = null;
+  }
+
+  async refresh(): Promise<void> {
+    if (!session.exists) return;
+    this.user = await api.me().catch(() => null);
+  }
+
+  #ended(): void {
+    this.loggedIn = false;
+    this.user = null;
+  }
+}
+
+export const account = new Account();

@@ -1,0 +1,35 @@
+import { en, type Texts } from "./en";
+
+export type { Texts };
+
+/** The texts in the person's language. Set once, before anything is shown. */
+export let t: Texts = en;
+export let locale = "en";
+
+const LANGUAGES: Record<string, () => Promise<Texts>> = {
+  en: async () => en,
+  de: async () => (await import("./de")).de,
+};
+
+/** Of the languages that a person reads, the first that there are texts in; else English. */
+export function choose(wanted: readonly string[]): {
+  language: string;
+  locale: string;
+} {
+  for (const tag of wanted) {
+    const language = tag.toLowerCase().split("-")[0]!;
+    if (language in LANGUAGES) return { language, locale: tag };
+  }
+  return { language: "en", locale: "en" };
+}
+
+export async function speak(wanted: readonly string[] = navigator.languages): Promise<void> {
+  const chosen = choose(wanted);
+  try {
+    t = await LANGUAGES[chosen.language]!();
+    locale = chosen.locale;
+  } catch {
+    // The file of the language did not arrive. English is better than nothing.
+  }
+  document.documentElement.lang = locale.split("-")[0]!;
+}

@@ -1,0 +1,6 @@
+/** For tests: return all that comes. */
+export async function collect<Each>(coming: AsyncIterable<Each>): Promise<Each[]> {
+  const all: Each[] = [];
+  for await (const each of coming) all.push(each);
+  return all;
+}

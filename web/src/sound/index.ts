@@ -1,0 +1,134 @@
+/** Takes the sound out of a video, so that only the sound is sent. Loaded when the first file is dropped. */
+import {
+  BlobSource,
+  Input,
+  Logging,
+  LogLevel,
+  MATROSKA,
+  MP4,
+  MPEG_TS,
+  QTFF,
+  WEBM,
+  type InputAudioTrack,
+} from "mediabunny";
+import type { Cut } from "./cut";
+import { cutMatroska, titleOfMatroska } from "./matroska";
+import { cutMp4 } from "./mp4";
+import { cutMpegTs, isMpegTs } from "./mpegTs";
+
+export interface Track {
+  /** Counted from 1, as the API counts. */
+  readonly number: number;
+  readonly codec: string | null;
+  readonly channels: number;
+  readonly sampleRate: number;
+  /** A language code, such as `eng`. */
+  readonly language: string | null;
+  readonly name: string | null;
+  readonly isDefault: boolean;
+}
+
+export interface Sound {
+  /** Of the sound, in seconds; null if unknown. */
+  readonly duration: number | null;
+  readonly title: string | null;
+  readonly tracks: readonly Track[];
+  /** Say how the sound alone can be sent, or null if the whole file must be. */
+  extraction(): Promise<Extraction | null>;
+}
+
+export interface Extraction {
+  /** The name that the upload gets: that of the video, with the ending of the new file. */
+  readonly fileName: string;
+  readonly mimeType: string;
+  /** How many bytes there are, or null if only sending them will tell. */
+  readonly bytes: number | null;
+  /** The same bytes each time it is called, so that an upload can go on after a reload. Rejects on any doubt. */
+  stream(signal: AbortSignal): ReadableStream<Uint8Array>;
+}
+
+const FORMATS = [MP4, QTFF, MATROSKA, WEBM, MPEG_TS];
+// What it does not know is no one's concern: such a file is sent whole.
+Logging.level = LogLevel.Silent;
+const EBML = 0x1a45dfa3;
+// Below this there is nothing to be gained.
+const LEAST_SAVED = 0.1;
+
+/** Look into a file. Returns null if no sound is found here, as in an AVI or a text, and never rejects. */
+export async function openSound(file: File): Promise<Sound | null> {
+  // Reading a file as one stream fails now and then on WebKit and in Chromium on Windows.
+  const input = new Input({
+    source: new BlobSource(file, { useStreamReader: false }),
+    formats: FORMATS,
+  });
+  try {
+    const found = await input.getAudioTracks();
+    // There may be some that are not known here.
+    if (!found.length) return null;
+    const tracks = await Promise.all(found.map(describe));
+    const duration = (await input.getDurationFromMetadata(found).catch(() => null)) ?? null;
+    const tags = await input.getMetadataTags().catch(() => null);
+    const title = tags?.title ?? (await titleOfMatroska(file).catch(() => null));
+    return { duration, title: title?.trim() || null, tracks, extraction: () => extract(file, tracks.length) };
+  } catch {
+    return null;
+  } finally {
+    input.dispose();
+  }
+}
+
+async function describe(track: InputAudioTrack, index: number): Promise<Track> {
+  const language = await track.getLanguageCode();
+  return {
+    number: index + 1,
+    codec: await track.getCodec(),
+    channels: await track.getNumberOfChannels(),
+    sampleRate: await track.getSampleRate(),
+    language: language === "und" ? null : language,
+    name: (await track.getName()) || null,
+    isDefault: (await track.getDisposition()).default,
+  };
+}
+
+async function extract(file: File, soundtracks: number): Promise<Extraction | null> {
+  try {
+    const cut = await cutOf(file);
+    const isWorthIt = cut.bytes === null || cut.bytes < (1 - LEAST_SAVED) * file.size;
+    // Two readers that disagree are a doubt.
+    if (!isWorthIt || cut.soundtracks !== soundtracks) return null;
+    return {
+      fileName: `${file.name.replace(/\.[^./\\]{1,5}$/, "")}.${cut.ending}`,
+      mimeType: cut.mimeType,
+      bytes: cut.bytes,
+      stream: (signal) => streamOf(cut, signal),
+    };
+  } catch {
+    return null;
+  }
+}
+
+async function cutOf(file: File): Promise<Cut> {
+  const head = new DataView(await file.slice(0, 4).arrayBuffer());
+  if (head.byteLength === 4 && head.getUint32(0) === EBML) return cutMatroska(file);
+  return (await isMpegTs(file)) ? cutMpegTs(file) : cutMp4(file);
+}
+
+/** Return a stream that reads no further than it is read itself. */
+function streamOf(cut: Cut, signal: AbortSignal): ReadableStream<Uint8Array> {
+  const parts = cut.parts()[Symbol.asyncIterator]();
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        signal.throwIfAborted();
+        const { done, value } = await parts.next();
+        signal.throwIfAborted();
+        if (done) controller.close();
+        else controller.enqueue(value);
+      },
+      async cancel() {
+        await parts.return?.();
+      },
+    },
+    { highWaterMark: 0 },
+  );
+}
