@@ -62,6 +62,10 @@ ROUTES = {
     ("GET", "/v1/conversions/{conversion_id}/mp3"): Needs(200, GUARDED),
     ("HEAD", "/v1/conversions/{conversion_id}/mp3"): Needs(200, GUARDED),
     ("POST", "/v1/conversions/{conversion_id}/link"): Needs(201, GUARDED),
+    ("GET", "/v1/conversions/zip"): Needs(200, GUARDED),
+    ("HEAD", "/v1/conversions/zip"): Needs(200, GUARDED),
+    ("POST", "/v1/conversions/zip/link"): Needs(201, GUARDED),
+    ("GET", "/v1/usage"): Needs(200, GUARDED),
     ("POST", "/v1/uploads"): Needs(201, GUARDED),
     ("HEAD", "/v1/uploads/{upload_id}"): Needs(200, GUARDED),
     ("PATCH", "/v1/uploads/{upload_id}"): Needs(204, GUARDED),
@@ -69,6 +73,8 @@ ROUTES = {
     ("DELETE", "/v1/uploads/{upload_id}"): Needs(204, GUARDED),
     ("GET", "/v1/downloads/{token}"): Needs(200, (MONGODB,)),
     ("HEAD", "/v1/downloads/{token}"): Needs(200, (MONGODB,)),
+    ("GET", "/v1/downloads/zip/{token}"): Needs(200, (MONGODB,)),
+    ("HEAD", "/v1/downloads/zip/{token}"): Needs(200, (MONGODB,)),
     ("OPTIONS", "/v1/auth/register"): Needs(204),
     ("OPTIONS", "/v1/auth/login"): Needs(204),
     ("OPTIONS", "/v1/auth/refresh"): Needs(204),
@@ -79,9 +85,13 @@ ROUTES = {
     ("OPTIONS", "/v1/conversions/{conversion_id}/retry"): Needs(204),
     ("OPTIONS", "/v1/conversions/{conversion_id}/mp3"): Needs(204),
     ("OPTIONS", "/v1/conversions/{conversion_id}/link"): Needs(204),
+    ("OPTIONS", "/v1/conversions/zip"): Needs(204),
+    ("OPTIONS", "/v1/conversions/zip/link"): Needs(204),
+    ("OPTIONS", "/v1/usage"): Needs(204),
     ("OPTIONS", "/v1/uploads"): Needs(204),
     ("OPTIONS", "/v1/uploads/{upload_id}"): Needs(204),
     ("OPTIONS", "/v1/downloads/{token}"): Needs(204),
+    ("OPTIONS", "/v1/downloads/zip/{token}"): Needs(204),
     ("GET", "/healthz"): Needs(200),
     ("HEAD", "/healthz"): Needs(200),
     ("GET", "/readyz"): Needs(200, SERVERS),
@@ -155,6 +165,7 @@ class Things:
     to_delete: str
     failed: str
     link: str
+    zip_link: str
     uploads: dict[str, str] = field(default_factory=dict)
 
     def path_values(self, route: Route) -> dict[str, str]:
@@ -163,7 +174,7 @@ class Things:
         return {
             "conversion_id": self.failed if template.endswith("/retry") else of_method,
             "upload_id": self.uploads.get(method, "x"),
-            "token": self.link,
+            "token": self.zip_link if "/zip/" in template else self.link,
             "name": a_file_of_the_page(template),
         }
 
@@ -193,15 +204,18 @@ class Things:
                 return {"headers": headers | patch, "content": video[:50]}
             case ("POST", "/v1/uploads/{upload_id}"):
                 return {"headers": headers | patch | {"X-HTTP-Method-Override": "PATCH"}, "content": video[:50]}
-            case ("POST", "/v1/conversions/{conversion_id}/link"):
-                return {"headers": headers, "json": {}}
+            case ("GET" | "HEAD", "/v1/conversions/zip"):
+                return {"headers": headers, "params": {"ids": self.completed}}
+            case ("POST", "/v1/conversions/zip/link" | "/v1/conversions/{conversion_id}/link"):
+                return {"headers": headers, "json": {"ids": [self.completed]} if "/zip/" in template else {}}
         return {"headers": headers}
 
 
 def a_file_of_the_page(template: str) -> str:
-    """Return the name of a file in the folder of a route."""
-    folder = template.partition("{")[0].removeprefix("/")
-    return next(name for name in load_site(SITE) if name.startswith(folder)).removeprefix(folder)
+    """Return the name of a file in the folder of a route; nothing if the route has none."""
+    folder, parameter, _ = template.removeprefix("/").partition("{name}")
+    names = [name.removeprefix(folder) for name in load_site(SITE) if name.startswith(folder)]
+    return names[0] if parameter else ""
 
 
 def prepare(service: Service, database: Database[Document]) -> Things:
@@ -215,12 +229,13 @@ def prepare(service: Service, database: Database[Document]) -> Things:
     completed = store_mp3(database, owner, [b"an MP3"])
     failed = conversion(uuid.uuid4().hex, owner=owner, state=State.FAILED)
     MongoConversions(database).add(failed, [])
-    link = httpx.post(
-        f"{url}/v1/conversions/{completed}/link",
-        headers={"Authorization": f"Bearer {person.token}"},
-        json={},
-        timeout=60,
-    )
+
+    def link_to(path: str, **body: object) -> str:
+        headers = {"Authorization": f"Bearer {person.token}"}
+        made = httpx.post(f"{url}/v1/conversions/{path}/link", headers=headers, json=body, timeout=60)
+        token: str = made.json()["url"].rpartition("/")[2]
+        return token
+
     return Things(
         person,
         email,
@@ -229,7 +244,8 @@ def prepare(service: Service, database: Database[Document]) -> Things:
         completed=completed,
         to_delete=store_mp3(database, owner, [b"an MP3"]),
         failed=failed.id,
-        link=link.json()["url"].rpartition("/")[2],
+        link=link_to(completed),
+        zip_link=link_to("zip", ids=[completed]),
         uploads={method: upload_id(person.create(100)) for method in ("HEAD", "PATCH", "POST", "DELETE")},
     )
 
