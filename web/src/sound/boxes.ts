@@ -22,7 +22,7 @@ const LARGEST_HEADER = 16;
 /** Yield the boxes of a file, which must fill it to its last byte. */
 export async function* fileBoxes(file: Blob): AsyncGenerator<FileBox> {
   // Between the boxes lie the media, so little is read at once.
-  const reader = new Reader(file, 0, 4096);
+  const reader = new Reader(file, 0, { least: 4096, most: 4096 });
   while (reader.position < file.size) {
     const start = reader.position;
     const header = view(await reader.peek(LARGEST_HEADER));

@@ -6,8 +6,8 @@ export interface Range {
   readonly end: number;
 }
 
-// Larger slices are no faster, and of those that were read some stay in memory for a while.
-export const SLICE_BYTES = 256 * 1024;
+// Of what was read, some stays in memory for a while.
+const SLICE_BYTES = 256 * 1024;
 
 /** Read part of a file, which must be there. WebKit and Chromium on Windows cannot be trusted with `Blob.stream()`. */
 export async function read(file: Blob, start: number, end: number): Promise<Uint8Array> {
@@ -22,22 +22,31 @@ export async function* slices(file: Blob, { start, end }: Range): AsyncGenerator
   }
 }
 
-/** Reads a file from its start to its end, a slice at a time. */
+/** How much a Reader reads at once: the least after it has skipped something, and more and more until it skips again. */
+interface AtOnce {
+  readonly least: number;
+  readonly most: number;
+}
+
+/** Reads a file from its start to its end. */
 export class Reader {
   #slice: Uint8Array = new Uint8Array();
   #start = 0;
+  #length = 0;
 
   constructor(
     readonly file: Blob,
     public position = 0,
-    readonly sliceBytes = SLICE_BYTES,
+    readonly atOnce: AtOnce = { least: SLICE_BYTES, most: 4 * SLICE_BYTES },
   ) {}
 
   /** Return the next bytes, or fewer at the end of the file, and stay before them. */
   async peek(count: number): Promise<Uint8Array> {
     const offset = this.position - this.#start;
     if (offset < 0 || offset + count > this.#slice.length) {
-      const end = Math.min(this.position + Math.max(count, this.sliceBytes), this.file.size);
+      const hasSkipped = offset < 0 || offset > this.#slice.length;
+      this.#length = Math.min(Math.max(hasSkipped ? 0 : 2 * this.#length, this.atOnce.least), this.atOnce.most);
+      const end = Math.min(this.position + Math.max(count, this.#length), this.file.size);
       this.#slice = await read(this.file, this.position, end);
       this.#start = this.position;
     }

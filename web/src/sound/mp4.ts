@@ -1,5 +1,5 @@
 /** MP4 and MOV without their pictures: ISO/IEC 14496-12, and Apple's QuickTime File Format. */
-import { SLICE_BYTES, bigEndian, concat, read, slices, view, type Range } from "./bytes";
+import { bigEndian, concat, read, slices, view, type Range } from "./bytes";
 import { box, boxesIn, fileBoxes, latin, rebuilt, type Box, type FileBox } from "./boxes";
 import { expect, type Cut } from "./cut";
 import { readFragment, type Fragment } from "./fragments";
@@ -11,6 +11,7 @@ const LARGEST_INDEX = 128 * 1024 * 1024;
 const MDAT_HEADER = 16;
 // To read so much in vain takes no longer than to begin another read.
 const LARGEST_GAP = 128 * 1024;
+const LARGEST_READ = 1024 * 1024;
 
 /** The boxes of a file that matter, in the order of the file. */
 interface Layout {
@@ -195,7 +196,7 @@ function* neighbours(ranges: Iterable<Range>): Generator<Range[]> {
     const first = group[0] ?? range;
     const last = group.at(-1) ?? range;
     const isNear = range.start >= last.end && range.start - last.end <= LARGEST_GAP;
-    if (group.length && !(isNear && range.end - first.start <= SLICE_BYTES)) {
+    if (group.length && !(isNear && range.end - first.start <= LARGEST_READ)) {
       yield group;
       group = [];
     }
