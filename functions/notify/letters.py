@@ -141,7 +141,9 @@ def _to_text(content: _Content) -> str:
     if content.notes:
         parts.append("\n".join([_NOTES_BEGIN, *(f"- {note}" for note in content.notes)]))
     if content.link:
-        parts.append(f"{_until(content.link.expires_at)}\n\n{content.link.url}")
+        parts.append(f"Listen to it or download it:\n\n{content.link.page_url}")
+        parts.append(f"Or download it directly:\n\n{content.link.url}")
+        parts.append(_until(content.link.expires_at))
     return "\n\n".join(parts) + "\n"
 
 
@@ -156,8 +158,11 @@ def _to_html(content: _Content) -> str:
         notes = f"<p>{_NOTES_BEGIN}</p>\n<ul>\n{notes}</ul>\n"
     link = ""
     if content.link:
-        url = html.escape(content.link.url)
-        link = f'<p>{html.escape(_until(content.link.expires_at))}</p>\n<p><a href="{url}">Download the MP3</a></p>\n'
+        page, file = html.escape(content.link.page_url), html.escape(content.link.url)
+        link = (
+            f'<p><a href="{page}">Listen to the MP3</a>, or <a href="{file}">download it</a>.</p>\n'
+            f"<p>{html.escape(_until(content.link.expires_at))}</p>\n"
+        )
     return (
         '<!doctype html>\n<html lang="en">\n'
         f'<head><meta charset="utf-8"><title>{html.escape(content.subject)}</title></head>\n'
@@ -167,7 +172,7 @@ def _to_html(content: _Content) -> str:
 
 
 def _until(expires_at: datetime) -> str:
-    return f"The link works without logging in until {moment(expires_at)}. Anyone who has it can download the MP3."
+    return f"These links work without logging in until {moment(expires_at)}. Anyone who has one can download the MP3."
 
 
 def _to(email: str) -> Address | Group:

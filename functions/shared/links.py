@@ -24,10 +24,11 @@ class InvalidLink(Problem):
 
 
 class Link(NamedTuple):
-    """A link and the moment it stops working."""
+    """A link and the moment it stops working. `page_url` leads to the same on the page: a player, and a button."""
 
     url: str
     expires_at: datetime
+    page_url: str = ""
 
 
 def link_keys(text: str) -> tuple[str, ...]:
@@ -55,7 +56,8 @@ class Links:
 
     def make(self, conversion_id: str, ttl: timedelta) -> Link:
         """Return a link to the MP3 of a conversion that works for `ttl`, cut to whole seconds."""
-        return self._make(self._one, "v1/downloads", conversion_id, ttl)
+        link = self._make(self._one, "v1/downloads", conversion_id, ttl)
+        return link._replace(page_url=urljoin(self._public_url, f"#/link/{link.url.rpartition('/')[2]}"))
 
     def make_zip(self, conversion_ids: Sequence[str], ttl: timedelta) -> Link:
         """Return a link to a ZIP of the MP3s of conversions that works for `ttl`, cut to whole seconds."""

@@ -33,9 +33,10 @@ def test_a_link_leads_to_the_conversion_it_was_made_for():
 @pytest.mark.parametrize("public_url", ["https://example.com/api", "https://example.com/api/"])
 def test_a_link_begins_where_people_reach_the_service(public_url):
     """Behind a proxy that is a path, not only a host."""
-    url = links(public_url=public_url).make("c1", timedelta(days=1)).url
+    link = links(public_url=public_url).make("c1", timedelta(days=1))
 
-    assert url.startswith("https://example.com/api/v1/downloads/")
+    assert link.url.startswith("https://example.com/api/v1/downloads/")
+    assert link.page_url == f"https://example.com/api/#/link/{token_of(link.url)}"
 
 
 def test_a_link_fits_into_a_url_as_it_is():

@@ -102,13 +102,14 @@ def test_the_title_is_the_one_that_the_person_chose():
     assert re.search(r"^Title: +Our holiday\r?$", body(letter, "plain"), re.MULTILINE)
 
 
-def test_the_link_is_signed_and_said_to_work_for_three_days():
-    """It needs no login, so it has to end, and people have to know when."""
+def test_the_links_are_signed_and_said_to_work_for_three_days():
+    """They need no login, so they have to end, and people have to know when. One leads to a page with a player."""
     text = body(write(COMPLETED), "plain")
 
-    [url] = [line for line in text.splitlines() if line.startswith("https://")]
-    assert url.startswith("https://mp3.example.org/v1/downloads/")
-    assert LINKS.read(url.rpartition("/")[2]) == "c1"
+    page, file = [line for line in text.splitlines() if line.startswith("https://")]
+    assert page.startswith("https://mp3.example.org/#/link/")
+    assert file.startswith("https://mp3.example.org/v1/downloads/")
+    assert {LINKS.read(url.rpartition("/")[2]) for url in (page, file)} == {"c1"}
     assert "until 4 January 2026, 12:00 UTC" in text
     assert timedelta(days=3) == LINK_TTL
 
@@ -130,14 +131,14 @@ def test_the_letter_says_until_when_all_is_kept(ended):
     assert "Kept" not in body(write(ended), "plain")
 
 
-def test_the_html_has_the_same_link_and_facts():
+def test_the_html_has_the_same_links_and_facts():
     """Most programs show only this part."""
     letter = write(COMPLETED)
 
     seen = Seen(body(letter, "html"))
 
-    [url] = seen.links
-    assert url in body(letter, "plain").splitlines()
+    assert len(seen.links) == 2
+    assert set(seen.links) <= set(body(letter, "plain").splitlines())
     assert "12 min 5 s" in seen.text
     assert "until 4 January 2026, 12:00 UTC" in seen.text
 
