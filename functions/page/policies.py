@@ -1,4 +1,4 @@
-"""What a browser lets the page do, and others do with it."""
+"""What a browser lets the page do, and lets others do with the page."""
 
 from collections.abc import Mapping
 
@@ -6,9 +6,9 @@ _UNUSED = ("camera", "display-capture", "geolocation", "microphone", "midi", "pa
 
 
 def policies(media_origin: str = "") -> Mapping[str, str]:
-    """Return the headers that say so. `media_origin` is where MP3s may come from beside the page's own origin.
+    """Return the headers that say so. `media_origin` is where MP3s may come from besides the page's own origin.
 
-    A redirect is held against the policy, too. So where players are sent on to another origin, it has to be named.
+    Browsers check redirects against the policy, too. So an origin to which players are redirected has to be named.
     """
     return {
         "Content-Security-Policy": "; ".join(
@@ -28,19 +28,7 @@ def policies(media_origin: str = "") -> Mapping[str, str]:
             )
         ),
         "Cross-Origin-Opener-Policy": "same-origin",
-        "Permissions-Policy": ", ".join(
-            f"{feature}=()"
-            for feature in (
-                "camera",
-                "display-capture",
-                "geolocation",
-                "microphone",
-                "midi",
-                "payment",
-                "serial",
-                "usb",
-            )
-        ),
-        # The address of a page may hold the token of a download link.
+        "Permissions-Policy": ", ".join(f"{feature}=()" for feature in _UNUSED),
+        # The address of the page may contain the token of a download link.
         "Referrer-Policy": "no-referrer",
     }

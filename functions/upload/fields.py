@@ -10,25 +10,25 @@ from functions.shared.problems import FieldError, InvalidInput
 from functions.upload.options import to_options
 
 # JavaScript counts exactly up to 16 digits, and MongoDB up to 19.
-_BYTES = re.compile(r"0*[1-9][0-9]{0,14}")
+_BYTES = re.compile(r"0{0,20}[1-9][0-9]{0,14}")
 
 
 class Delivery(NamedTuple):
-    """How a video was sent, and its size on the person's side. The client says so, and it is not checked."""
+    """How a video was sent, and the size of the person's original. The client says so, and it is not checked."""
 
     original_bytes: int | None = None
     sent: Sent = Sent.WHOLE
 
 
 class Fields(NamedTuple):
-    """What the fields that come with a video say."""
+    """What the fields say that come with a video."""
 
     options: Options = Options()
     delivery: Delivery = Delivery()
 
 
 def read_fields(fields: Mapping[str, str]) -> Fields:
-    """Return what the fields say. Raises InvalidInput, which names every wrong field."""
+    """Return what the fields say. Raises InvalidInput, which names every invalid field."""
     delivery, errors = _read_delivery(fields)
     try:
         options = to_options({name: text for name, text in fields.items() if name not in Delivery._fields})
