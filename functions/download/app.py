@@ -38,8 +38,8 @@ Headers = dict[str, str | list[str]]
 
 # With base64, 4 MiB stay under the 6 MB that Lambda lets out.
 MAX_INLINE_BYTES = 4 * 1024 * 1024
-# Lists the pieces that whoever calls the function sends in its place: stored bytes by their file and range, and
-# those of the function's own body by their number. A client never sees it.
+# Lists the pieces that the caller of the function sends in its place: stored bytes by their file and range, and bytes
+# of the function's own body by their number. Clients never see it.
 STORED_FILE = "X-Stored-File"
 
 
@@ -64,7 +64,7 @@ class LinkRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ZipLinkRequest(LinkRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The body of a request for a link to a ZIP: the same, and of which conversions."""
+    """The body of a request for a link to a ZIP: the same, plus the conversions."""
 
     ids: list[str]
 
@@ -167,7 +167,7 @@ def _json(body: object, status: HTTPStatus = HTTPStatus.OK) -> Response:
 
 
 def _watched(conversions: Sequence[Conversion], request: Request) -> Response:
-    """Answer somebody who asks again and again. As long as nothing has changed, there is nothing to send."""
+    """Answer a client that polls. As long as nothing has changed, there is nothing to send."""
     body = msgspec.json.encode({"items": [conversion.to_dict() for conversion in conversions], "next_cursor": None})
     etag = f'"{hashlib.sha256(body).hexdigest()}"'
     headers: Headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
@@ -177,7 +177,7 @@ def _watched(conversions: Sequence[Conversion], request: Request) -> Response:
 
 
 def _send(parcel: Parcel, app: HttpFunction, deps: Deps) -> Response:
-    # Of this thread only. A copy is read in another one.
+    # These belong to this thread. A copy is read in another one.
     request, context = app.current_request, app.lambda_context
 
     def remaining_s() -> float:
@@ -205,7 +205,7 @@ def _send(parcel: Parcel, app: HttpFunction, deps: Deps) -> Response:
 
 
 def _instead_of_the_body(parcel: Parcel, selection: Selection) -> tuple[str, bytes]:
-    """Return the header that lists the pieces of a long body, and those bytes of it that are stored nowhere."""
+    """Return the header that lists the pieces of a long body, and those of its bytes that are not stored."""
     listed, body = [], []
     for piece in parcel.cut(selection.start, selection.end):
         if isinstance(piece, bytes):

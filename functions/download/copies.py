@@ -1,4 +1,4 @@
-"""The port through which download lends out what is too large for an answer: MP3s, and ZIPs of them."""
+"""The port through which download offers files that are too large for an answer: MP3s, and ZIPs of them."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Copies(Protocol):
-    """Copies of files at a place where clients fetch them by themselves. Each is kept for a day, and then goes.
+    """Copies of files at a place where clients fetch them directly. Each is kept for a day, and then deleted.
 
     Every method raises Unavailable if that place does not answer.
     """
@@ -15,12 +15,12 @@ class Copies(Protocol):
         """Return when the copy under a name was made, or None if there is none."""
 
     def make(self, name: str, content_type: str, parts: Iterable[bytes]) -> None:
-        """Copy a file. The copy appears whole, in the place of an older one; if `parts` raises, it does not appear."""
+        """Copy a file. It appears all at once, in place of any older copy; if `parts` raises, it does not appear."""
 
     def url(self, name: str, filename: str, ttl: timedelta) -> str:
-        """Return a URL under which anybody can fetch the copy for so long, whole or in ranges. It saves as `filename`.
+        """Return a URL at which anybody can fetch the copy for `ttl`, whole or in ranges. It is saved as `filename`.
 
-        A transfer that has begun by then goes on.
+        A transfer that is under way when `ttl` ends goes on.
         """
 
     def delete(self, name: str) -> None:

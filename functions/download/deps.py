@@ -15,7 +15,7 @@ from functions.shared.links import Links
 
 @dataclass(frozen=True)
 class Deps:
-    """What download needs. Without `copies`, whoever calls the function sends large MP3s in its place."""
+    """What download needs. Without `copies`, the caller of the function sends large MP3s and ZIPs in its place."""
 
     library: Library
     videos: Files

@@ -1,4 +1,4 @@
-"""What files are called where they are saved: an MP3 by its video, by itself or in a ZIP."""
+"""What files are called when they are saved. An MP3 is named after its video, by itself or in a ZIP."""
 
 import re
 import unicodedata
@@ -9,7 +9,7 @@ MAX_NAME_BYTES = 255
 _EXTENSION = re.compile(r"(?<=.)\.[A-Za-z0-9]{1,5}$")
 # Quotes and backslashes end a quoted string, and some browsers decode percent signs in one.
 _NOT_PLAIN = re.compile(r'[^ -~]|["\\%]')
-# What Windows allows in no name, and the names that it keeps for devices.
+# What Windows does not allow in names, and the names that it reserves for devices.
 _NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])\.", re.IGNORECASE)
 
@@ -20,9 +20,9 @@ def mp3_filename(video_filename: str) -> str:
 
 
 def names_in_zip(filenames: Iterable[str]) -> list[str]:
-    """Return names for files in one ZIP: `Talk.mp3`, and for others called the same `Talk (2).mp3` and so on.
+    """Return names for files in one ZIP: `Talk.mp3`, then `Talk (2).mp3` for the next with that name, and so on.
 
-    They can be unpacked side by side on every system, also where `TALK.mp3` would overwrite `Talk.mp3`.
+    They can be unpacked side by side on every system, even where `TALK.mp3` would overwrite `Talk.mp3`.
     """
     names: list[str] = []
     taken: set[str] = set()

@@ -50,7 +50,7 @@ def read_page_request(parameters: Mapping[str, str]) -> PageRequest:
 
 
 def read_ids_request(parameters: Mapping[str, str]) -> list[str]:
-    """Return the ids that the query parameter `ids` names. Raises InvalidInput, naming what is wrong."""
+    """Return the ids in the query parameter `ids`. Raises InvalidInput, naming what is wrong."""
     errors = [
         FieldError(name, "It cannot be combined with `ids`. Send one or the other.")
         for name in ("state", "limit", "cursor")

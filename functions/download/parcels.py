@@ -1,4 +1,4 @@
-"""What is sent as one file: an MP3, or a ZIP of several, made of stored bytes and of what is written around them."""
+"""What is sent as one file: an MP3, or a ZIP of several, made of stored bytes and what is written around them."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,7 +34,7 @@ Piece = bytes | Part
 
 
 class Parcel(NamedTuple):
-    """One file to send. `etag` has its quotes and is strong; `copy_name` is that of its copy, if one is made."""
+    """One file to send. `etag` has its quotes and is strong; `copy_name` is the name of its copy, if one is made."""
 
     pieces: tuple[Piece, ...]
     etag: str

@@ -97,7 +97,7 @@ def parse_range(value: str, length: int) -> tuple[int, int] | None:
 
 
 def is_known(etag: str, if_none_match: str) -> bool:
-    """Return whether a client that sends this If-None-Match has what an ETag, with its quotes, stands for."""
+    """Return whether a client that sends this If-None-Match already has what `etag`, quotes included, stands for."""
     return if_none_match.strip() == "*" or etag in (known for _, known in _ETAG.findall(if_none_match))
 
 

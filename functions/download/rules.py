@@ -14,12 +14,12 @@ from functions.shared.events import Event, EventName, publish_owed
 from functions.shared.links import Link
 from functions.shared.problems import NotFound, Problem
 
-# A copy of a larger ZIP is not even begun: it would take longer than the 29 s that a function has.
+# A larger ZIP is not even started on: copying it would take longer than the 29 s that a function has.
 MAX_COPIED_ZIP_BYTES = 1024**3
 
 
 class NotReady(Problem):
-    """Raised when the MP3 of a conversion is asked for that has none, or none yet."""
+    """Raised when a conversion's MP3 is asked for and it has none, or none yet."""
 
     code = "not-ready"
 
@@ -34,7 +34,7 @@ class SomeNotFound(NotFound):
 
     def __init__(self, ids: Sequence[str]) -> None:
         super().__init__()
-        self.detail = f"Some of these conversions do not exist or are not yours: {', '.join(ids)}."
+        self.detail = f"Some of these conversions do not exist or are not yours: {', '.join(ids)}. Leave them out."
 
 
 class SomeNotReady(Problem):
@@ -48,7 +48,7 @@ class SomeNotReady(Problem):
 
 
 class NotFailed(Problem):
-    """Raised when a conversion is to be tried again that has not failed."""
+    """Raised when a conversion that has not failed is to be tried again."""
 
     code = "not-failed"
 
@@ -72,7 +72,7 @@ def list_conversions(wanted: PageRequest, person: Owner, deps: Deps) -> Page:
 
 
 def find_conversions(conversion_ids: Sequence[str], person: Owner, deps: Deps) -> list[Conversion]:
-    """Return those of the conversions that are a person's, newest first."""
+    """Return those of the conversions that belong to a person, newest first."""
     found = [entry.conversion for entry in _entries_of(conversion_ids, person, deps)]
     return sorted(found, key=lambda conversion: Position(conversion.created_at, conversion.id), reverse=True)
 
@@ -125,7 +125,7 @@ def find_linked_mp3(token: str, deps: Deps) -> StoredMp3:
 
 
 def find_zip(conversion_ids: Sequence[str], person: Owner, deps: Deps) -> Parcel:
-    """Return a ZIP of the MP3s of a person's conversions, in this order. Raises what `_zip_of` raises."""
+    """Return a ZIP of the MP3s of a person's conversions, in the order of the ids. Raises what `_zip_of` raises."""
     return _zip_of(conversion_ids, _entries_of(conversion_ids, person, deps), deps)
 
 
@@ -159,7 +159,7 @@ def _zip_of(conversion_ids: Sequence[str], entries: Sequence[Entry], deps: Deps)
     """Return the ZIP of conversions, in the order of their ids.
 
     Raises:
-        SomeNotFound: `entries` lack one of them.
+        SomeNotFound: one of them is missing from `entries`.
         SomeNotReady: one is not completed.
         ZipTooLarge: there would be no time to copy it.
         StorageCorrupt: an MP3 is not the one that was stored.
@@ -173,7 +173,7 @@ def _zip_of(conversion_ids: Sequence[str], entries: Sequence[Entry], deps: Deps)
     mp3s = [_mp3_of(entry) for entry in ordered]
     size = sum(stored.mp3.bytes for stored in mp3s)
     if deps.copies is not None and size > MAX_COPIED_ZIP_BYTES:
-        raise ZipTooLarge(f"Together, these MP3s have {size} bytes; a ZIP may have {MAX_COPIED_ZIP_BYTES}.")
+        raise ZipTooLarge(f"Together, these MP3s have {size} bytes; a ZIP may have at most {MAX_COPIED_ZIP_BYTES}.")
     with storage_errors(mp3s, deps):
         return zip_parcel(mp3s, deps.mp3s.crc32s([stored.file_id for stored in mp3s]))
 
@@ -191,7 +191,7 @@ def _entry_of(conversion_id: str, person: Owner, deps: Deps) -> Entry:
 
 
 def _entries_of(conversion_ids: Sequence[str], person: Owner, deps: Deps) -> list[Entry]:
-    """Return those of the conversions that are a person's."""
+    """Return those of the conversions that belong to a person."""
     return [entry for entry in deps.library.find(conversion_ids) if entry.conversion.owner.id == person.id]
 
 

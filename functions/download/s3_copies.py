@@ -63,7 +63,7 @@ class S3Copies:
                 raise
 
     def make(self, name: str, content_type: str, parts: Iterable[bytes]) -> None:
-        """See Copies. Several may make the same copy at once: the last one stays."""
+        """See Copies. If several make the same copy at once, the last one stays."""
         with _s3_errors():
             self._client.upload_fileobj(
                 io.BufferedReader(_Parts(parts)),

@@ -1,4 +1,4 @@
-"""How a parcel gets to a client: as bytes of an answer, or by way of a copy."""
+"""How a parcel reaches a client: as bytes of an answer, or by way of a copy."""
 
 import contextlib
 import hashlib
@@ -12,16 +12,16 @@ from functions.shared.conversions import Mp3
 from functions.shared.files import FileDamaged, FileMissing
 from functions.shared.problems import FieldError, InvalidInput, NotFound, Problem, Unavailable
 
-# Long enough to listen, to seek and to go on with a download: browsers keep to the URL that they were sent to.
+# Long enough to listen, to seek and to resume a download: browsers keep using the URL they were redirected to.
 COPY_URL_TTL = timedelta(hours=1)
-# An older copy might go, at the end of its day, while it is fetched.
+# An older copy might be deleted, at the end of its day, while it is being fetched.
 COPY_GOOD_FOR = timedelta(hours=20)
-# How long it may take to complete a copy, or to take it back, before the function's time is up.
+# How long it may take to complete a copy, or to undo it, before the function's time is up.
 _FINISHING_S = 4.0
 
 
 class StorageCorrupt(Problem):
-    """Raised when the stored MP3 is not what was stored. Nothing of it is sent."""
+    """Raised when a stored MP3 is no longer what was stored. Nothing of it is sent."""
 
     code = "storage-corrupt"
 
@@ -41,7 +41,7 @@ def read(parcel: Parcel, start: int, end: int, deps: Deps) -> bytes:
 
     Raises:
         StorageCorrupt: they are not those that were stored.
-        NotFound: a conversion was deleted meanwhile.
+        NotFound: a conversion was deleted in the meantime.
     """
     return b"".join(_read(parcel, start, end, deps))
 
@@ -61,7 +61,7 @@ def lend(parcel: Parcel, copies: Copies, remaining_s: Callable[[], float], deps:
         try:
             _all_exist(parcel.mp3s, deps)
         except NotFound:
-            # Whoever deleted it meanwhile may have found no copy.
+            # The request that deleted it in the meantime may have found no copy.
             delete_copy(parcel.copy_name, copies, deps)
             raise
     return copies.url(parcel.copy_name, parcel.filename, COPY_URL_TTL)
@@ -103,17 +103,17 @@ def _compared(parts: Iterable[bytes], mp3: Mp3) -> Iterator[bytes]:
 
 
 def delete_copy(name: str, copies: Copies, deps: Deps) -> None:
-    """Delete a copy, or leave it to its end if the place where it is does not answer."""
+    """Delete a copy. If the place where it is does not answer, leave it to expire."""
     try:
         copies.delete(name)
     except Unavailable:
-        # Nobody has the URL of it for longer than COPY_URL_TTL, and it goes by itself.
+        # No URL of it works for longer than COPY_URL_TTL, and it expires by itself.
         deps.logger.warning("copy not deleted", exc_info=True, extra={"copy": name})
 
 
 @contextlib.contextmanager
 def storage_errors(mp3s: Sequence[StoredMp3], deps: Deps) -> Iterator[None]:
-    """Turn what is wrong with stored MP3s into NotFound if one was deleted meanwhile, and else into StorageCorrupt."""
+    """Turn errors of stored MP3s into NotFound if one has been deleted, and otherwise into StorageCorrupt."""
     try:
         yield
     except (FileMissing, FileDamaged) as error:

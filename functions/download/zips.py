@@ -1,6 +1,6 @@
-"""ZIP files of files that are stored elsewhere: all that is written before, between and behind these.
+"""ZIP files of files that are stored elsewhere: everything that is written before, between and after them.
 
-Nothing is compressed, since MP3s already are. Sizes and checksums are known beforehand, so the layout of a ZIP is known
+Nothing is compressed, since MP3s already are. Sizes and checksums are known in advance, so the layout of a ZIP is known
 before a byte of a file is read: its length can be announced, and any range of it can be sent.
 
 https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, and for times
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-# Where a number of 32 bits stands at this, the real one is in a field of ZIP64.
+# A 32-bit number with this value means that the real one is in a ZIP64 field.
 _LARGE = 0xFFFF_FFFF
 _PLAIN_VERSION, _ZIP64_VERSION = 20, 45
 _UNIX = 3 << 8
@@ -32,7 +32,7 @@ class ZipEntry(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """What a ZIP holds beside its files: a header before each, and the directory behind the last."""
+    """What a ZIP contains besides its files: a header before each, and the directory after the last."""
 
     headers: tuple[bytes, ...]
     directory: bytes
@@ -104,12 +104,12 @@ def _end(count: int, length: int, position: int) -> bytes:
 
 
 def _times(entry: ZipEntry) -> bytes:
-    """Return the extended time stamp, which is in UTC and exact to the second."""
+    """Return the extended time stamp, which is in UTC, to the second."""
     return struct.pack("<2HBI", _TIME_FIELD, 5, 1, int(entry.modified.timestamp()))
 
 
 def _dos_time(time: datetime) -> tuple[int, int]:
-    """Return the time and the date as DOS has them, exact to two seconds: APPNOTE 4.4.6. They name no time zone."""
+    """Return the time and the date as DOS stores them, to two seconds: APPNOTE 4.4.6. They have no time zone."""
     utc = time.astimezone(UTC)
     return (
         utc.hour << 11 | utc.minute << 5 | utc.second // 2,

@@ -141,7 +141,7 @@ def _to_text(content: _Content) -> str:
     if content.notes:
         parts.append("\n".join([_NOTES_BEGIN, *(f"- {note}" for note in content.notes)]))
     if content.link:
-        parts.append(f"Listen to it or download it:\n\n{content.link.page_url}")
+        parts.append(f"Listen to it or download it here:\n\n{content.link.page_url}")
         parts.append(f"Or download it directly:\n\n{content.link.url}")
         parts.append(_until(content.link.expires_at))
     return "\n\n".join(parts) + "\n"

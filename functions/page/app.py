@@ -20,24 +20,24 @@ from functions.shared.settings import from_env
 # Where `python -m infra.web` puts what it builds.
 SITE = Path(__file__).with_name("site")
 
-# The name of an asset has a hash of its content, so under one name there is never anything else.
+# The name of an asset contains a hash of its content, so what a name stands for never changes.
 _FOREVER = "public, max-age=31536000, immutable"
 _ASK_AGAIN = "no-cache"
 
 
 class Settings(HttpSettings, frozen=True, kw_only=True):
-    """`download_bucket` is the S3 bucket to which download sends players on. Without one it sends them nowhere."""
+    """`download_bucket` is the S3 bucket to which download redirects players. Without one it redirects nobody."""
 
     download_bucket: str = ""
 
 
 class PageMissing(Problem):
-    """Raised when the page was not built before the function was started or packed."""
+    """Raised when the page was not built before the function was started or packaged."""
 
     code = "unavailable"
 
     def __init__(self) -> None:
-        super().__init__("The page is not built here. Run `python -m infra.web`, then ask again.")
+        super().__init__("The page has not been built. Run `python -m infra.web`, then reload.")
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,15 @@ def connect() -> Page:
 
 
 def bucket_origin(bucket: str) -> str:
-    """Return the origin of presigned URLs of an S3 bucket, in the region and at the endpoint of the environment."""
+    """Return the origin of presigned URLs for an S3 bucket, with the region and endpoint of the environment."""
     if not bucket:
         return ""
-    # It takes half a second to import, which is only for where there is a bucket.
+    # The import takes half a second, so it is made only where there is a bucket.
     import boto3  # noqa: PLC0415
     from botocore import UNSIGNED  # noqa: PLC0415
     from botocore.config import Config  # noqa: PLC0415
 
-    # As download addresses it. The origin is the same without a signature, and needs no credentials.
+    # Addressed as download does. The origin is the same without a signature, which needs no credentials.
     client = boto3.client("s3", config=Config(signature_version=UNSIGNED, s3={"addressing_style": "virtual"}))
     url = urlsplit(client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "mp3"}))
     return f"{url.scheme}://{url.netloc}"
@@ -72,14 +72,14 @@ def bucket_origin(bucket: str) -> str:
 def create_app(page: Callable[[], Page]) -> HttpFunction:
     """Make the function. `page` is called at each request for a file."""
     app = HttpFunction("page")
-    # Whatever has a type is bytes, and compressed ones are no text.
+    # Every body is sent as bytes, since compressed ones are not text.
     app.api.binary_types = ["*/*"]
 
     def send(name: str, cache_control: str = _ASK_AGAIN) -> Response:
         try:
             found = page()
         except SiteMissing as error:
-            # What to do is all there is to say, so without the traceback.
+            # No traceback: what to do about it is all there is to say.
             app.logger.error("not built", extra={"reason": str(error), "run": "python -m infra.web"})  # noqa: TRY400
             return to_response(PageMissing())
         if name not in found.site:
@@ -88,7 +88,7 @@ def create_app(page: Callable[[], Page]) -> HttpFunction:
 
     @app.route("/", methods=["GET", "HEAD"])
     def document() -> Response:
-        # On AWS the page lies at /<stage>/. At /<stage> its relative addresses would lead elsewhere.
+        # On AWS the page is at /<stage>/. From /<stage> its relative addresses would lead elsewhere.
         path: str = app.current_request.context["path"]
         if not path.endswith("/"):
             return _redirect(f"{path.rpartition('/')[2]}/", HTTPStatus.TEMPORARY_REDIRECT)
@@ -116,7 +116,7 @@ def create_app(page: Callable[[], Page]) -> HttpFunction:
 
     @app.route("/share", methods=["POST"])
     def share() -> Response:
-        # The page's service worker takes what a phone shares. Without it there is nobody to keep the file for.
+        # The page's service worker takes what a phone shares. Without the worker, nothing can keep the file.
         return _redirect("./#/", HTTPStatus.SEE_OTHER)
 
     return app

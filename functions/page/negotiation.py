@@ -1,4 +1,4 @@
-"""What a request says of the answer that it would like, and of the one that it already has."""
+"""What a request says about the answer it would like, and about the one it already has."""
 
 import re
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ _WEIGHT = re.compile(r"q=0(\.0{0,3})?", re.IGNORECASE)
 
 
 def choose_coding(accept_encoding: str, available: Iterable[str]) -> str:
-    """Return the best available content coding that a client takes; `identity` if it takes none of ours.
+    """Return the best available content coding that a client accepts; `identity` if it accepts none of them.
 
     https://www.rfc-editor.org/rfc/rfc9110#section-12.5.3
     """
@@ -23,6 +23,6 @@ def choose_coding(accept_encoding: str, available: Iterable[str]) -> str:
 
 
 def has_already(if_none_match: str, etag: str) -> bool:
-    """Say whether a client has the representation with this ETag: https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2."""
+    """Return whether a client has the representation with this ETag: https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2."""
     known = {entry.strip().removeprefix("W/") for entry in if_none_match.split(",")}
     return "*" in known or etag in known

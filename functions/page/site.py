@@ -1,15 +1,15 @@
-"""The files of the built page, kept in memory with their compressed forms."""
+"""The files of the built page, kept in memory with their compressed versions."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-# The best first. https://www.iana.org/assignments/http-parameters/http-parameters.xhtml#content-coding
+# Best first: https://www.iana.org/assignments/http-parameters/http-parameters.xhtml#content-coding
 CODINGS: Mapping[str, str] = {"br": ".br", "gzip": ".gz"}
 IDENTITY = "identity"
 
-# Not Python's own table, which depends on the machine.
+# Python's own table depends on the machine.
 _TYPES: Mapping[str, str] = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
@@ -30,7 +30,7 @@ class SiteMissing(Exception):
 
 @dataclass(frozen=True)
 class Representation:
-    """One form of a file: its bytes, and an ETag that no other bytes have."""
+    """One version of a file: its bytes, and an ETag that no other bytes have."""
 
     body: bytes
     etag: str
@@ -44,7 +44,7 @@ class Representation:
 
 @dataclass(frozen=True)
 class File:
-    """A file of the page, in all its forms by content coding. `identity` is always one of them."""
+    """A file of the page, in all its versions by content coding. `identity` is always one of them."""
 
     content_type: str
     representations: Mapping[str, Representation]
@@ -54,7 +54,7 @@ Site = Mapping[str, File]
 
 
 def load_site(folder: Path) -> Site:
-    """Read the built page. Files are named as in `folder`, such as `assets/index-4f0c.js`.
+    """Read the built page. Files are named by their path in `folder`, such as `assets/index-4f0c.js`.
 
     Raises:
         SiteMissing: there is none.

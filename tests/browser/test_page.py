@@ -164,7 +164,7 @@ def test_an_upload_can_be_paused(ann: Visitor, large: Path) -> None:
     ann.page.wait_for_timeout(1500)
     assert len(ann.offsets) == sent
 
-    ann.sends_at(FAST).presses(f"Continue {large.name}").sees(large, "completed")
+    ann.sends_at(FAST).presses(f"Resume {large.name}").sees(large, "completed")
     assert ann.offsets.count(0) == 1
 
 

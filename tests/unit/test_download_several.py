@@ -172,7 +172,7 @@ def test_a_zip_of_what_is_not_there_names_it(shelf):
     answer = fetch(shelf, "c1", "c2", "c3")
 
     assert (answer["statusCode"], json_of(answer)["type"]) == (404, "/problems/not-found")
-    assert json_of(answer)["detail"].endswith("are not yours: c2, c3.")
+    assert json_of(answer)["detail"].endswith("are not yours: c2, c3. Leave them out.")
 
 
 def test_a_zip_of_what_is_not_completed_names_it(shelf):

@@ -208,7 +208,7 @@ def test_of_two_builds_at_once_one_waits_and_finds_nothing_to_do(checkout: Check
         other.join()
 
     assert checkout.done == ["install", "build"]
-    assert checkout.said[0] == "Waiting for another build of the page to end"
+    assert checkout.said[0] == "Waiting for another build of the page to finish"
 
 
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
@@ -251,7 +251,7 @@ def test_an_environment_without_node_is_told_how_to_get_it(
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
 
     assert web.main([]) == 1
-    assert capsys.readouterr().err == "Node is missing in this Python environment. Run `make setup`.\n"
+    assert capsys.readouterr().err == "Node is missing from this Python environment. Run `make setup`.\n"
 
 
 # The real one

@@ -4,10 +4,10 @@ import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 
 import type { Plugin, ResolvedConfig } from "vite";
 
-// What saves less is not worth the second file.
+// If less is saved, it is not worth a second file.
 const WORTH = 0.9;
 
-/** Compresses the files of a build once it is written. */
+/** Compresses the files of a build once they are written. */
 export function compress(): Plugin {
   let config: ResolvedConfig;
   return {
@@ -20,7 +20,7 @@ export function compress(): Plugin {
   };
 }
 
-/** Puts a `.br` and a `.gz` beside each file that becomes clearly smaller by it. The function page sends these. */
+/** Puts a `.br` and a `.gz` beside each file that becomes clearly smaller. The function page sends these. */
 export async function compressFolder(folder: string): Promise<void> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));

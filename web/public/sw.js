@@ -1,4 +1,4 @@
-// Takes the videos that other apps share with this one, and does nothing else: see `share_target` in the manifest.
+// Accepts the videos that other apps share with this one, and does nothing else: see `share_target` in the manifest.
 
 const CACHE = "video2mp3.shared";
 

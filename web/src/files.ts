@@ -17,10 +17,10 @@ declare global {
 const ENDINGS =
   /\.(3gp|aac|ac3|aiff?|asf|avi|f4v|flac|flv|m2ts|m4[av]|mk[av]|mov|mp[34]|mpe?g|mts|mxf|og[agv]|opus|ts|vob|wav|webm|wm[av])$/i;
 
-/** Whether a file of a folder is worth a look. What a person chose by itself is always taken. */
+/** Whether a file in a folder is worth a look. Files that a person chose individually are always taken. */
 export const isMedia = (file: File): boolean => /^(video|audio)\//.test(file.type) || ENDINGS.test(file.name);
 
-/** The files that were dropped, those in folders included, with handles where the browser gives any. */
+/** The files that were dropped, including those in folders, with handles where the browser provides them. */
 export async function droppedFiles(data: DataTransfer): Promise<Dropped[]> {
   // All are asked before the first is awaited: afterwards the list is empty.
   const items = [...data.items].filter((item) => item.kind === "file");
@@ -54,7 +54,7 @@ async function filesBelow(folder: FileSystemDirectoryHandle): Promise<Dropped[]>
 async function filesInEntry(folder: FileSystemDirectoryEntry): Promise<Dropped[]> {
   const reader = folder.createReader();
   const found: Dropped[] = [];
-  // A reader gives a part of the folder at a time, and nothing when all was given.
+  // A reader returns one part of the folder at a time, and nothing once it has returned everything.
   for (;;) {
     const part = await new Promise<FileSystemEntry[]>((resolve, reject) => reader.readEntries(resolve, reject));
     if (part.length === 0) return found;
@@ -68,7 +68,7 @@ async function filesInEntry(folder: FileSystemDirectoryEntry): Promise<Dropped[]
   }
 }
 
-/** Let the person choose files, with handles where the browser gives any; null if `input` has to be used instead. */
+/** Let the person choose files, with handles where the browser provides them; null if `input` is needed instead. */
 export async function pickedFiles(): Promise<Dropped[] | null> {
   if (!window.showOpenFilePicker) return null;
   try {

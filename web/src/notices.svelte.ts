@@ -14,7 +14,7 @@ class Notices {
 
   #last = 0;
 
-  /** Show a message for some seconds. `gone` is called when they are over, unless the action was chosen. */
+  /** Show a message for a few seconds. `gone` is called when they are over, unless the action was chosen. */
   show(text: string, action?: { label: string; run(): void }, gone?: () => void): void {
     const id = (this.#last += 1);
     const close = () => (this.items = this.items.filter((notice) => notice.id !== id));

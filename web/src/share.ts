@@ -2,7 +2,7 @@ import { address } from "./api/address";
 
 const CACHE = "video2mp3.shared";
 
-/** The files that another app has shared with this one. The service worker has left them in a cache. */
+/** The files that another app has shared with this one. The service worker puts them in a cache. */
 export async function sharedFiles(): Promise<File[]> {
   if (!("caches" in window) || !(await caches.has(CACHE))) return [];
   const cache = await caches.open(CACHE);
@@ -21,7 +21,7 @@ export async function sharedFiles(): Promise<File[]> {
   return files;
 }
 
-/** Take what is shared from now on. Browsers that cannot do it do without. */
+/** Accept what is shared from now on, in browsers that support it. */
 export function acceptShares(): void {
   if ("serviceWorker" in navigator) void navigator.serviceWorker.register(address("sw.js")).catch(() => {});
 }

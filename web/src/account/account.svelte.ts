@@ -1,7 +1,7 @@
 import { api, session, sessionEnds, type User } from "../api/client";
 import { Problem } from "../api/problem";
 
-/** Why the form is shown: to begin an upload, because a session has ended, or because the person asked for it. */
+/** Why the form is shown: to start an upload, because a session has ended, or because the person asked for it. */
 export type Reason = "start" | "ended" | "asked";
 
 class Account {
@@ -34,7 +34,7 @@ class Account {
     for (const resolve of this.#waiting.splice(0)) resolve(loggedIn);
   }
 
-  /** Create an account. For somebody who has one already, and gives its password, this is a login. */
+  /** Create an account. For somebody who already has one and enters its password, this is a login. */
   async register(email: string, password: string, lasting: boolean): Promise<void> {
     try {
       await api.register(email, password);

@@ -1,4 +1,4 @@
-/** The address of something beside this page. On AWS everything lies below `/<stage>/`, so nothing may begin with a slash. */
+/** The address of something next to this page. On AWS all is below `/<stage>/`, so nothing may start with a slash. */
 export function address(path: string): string {
   return new URL(path, document.baseURI).href;
 }

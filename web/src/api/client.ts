@@ -31,7 +31,7 @@ export const session = new Session({
   lasting: localStorage,
   passing: sessionStorage,
   now: Date.now,
-  // Web Locks exist on secure origins only. Elsewhere one tab at a time has to do.
+  // Web Locks exist only on secure origins. Elsewhere, people have to make do with one tab at a time.
   exclusively: async (work) =>
     "locks" in navigator ? await navigator.locks.request("video2mp3.refresh", work) : await work(),
   ended: () => sessionEnds.dispatchEvent(new Event("end")),
@@ -55,7 +55,7 @@ async function send(path: string, { json, ...request }: Request = {}): Promise<R
   }
 }
 
-/** Send with the access token; once more with a fresh one if the service refuses it. */
+/** Send a request with the access token, and once more with a fresh one if the service refuses it. */
 async function sendAsUser(path: string, request: Request = {}): Promise<Response> {
   for (let attempt = 1; ; attempt += 1) {
     const token = await session.token();

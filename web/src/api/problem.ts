@@ -1,4 +1,4 @@
-/** An error that the service describes as RFC 9457 says. Its `detail` is written for the person. */
+/** An error that the service describes according to RFC 9457. Its `detail` is written for the person. */
 export class Problem extends Error {
   constructor(
     readonly status: number,
@@ -26,7 +26,7 @@ export class LoginNeeded extends Error {
   override readonly name = "LoginNeeded";
 }
 
-/** Read the problem in an answer. An answer without one, such as that of a proxy, becomes one without a detail. */
+/** Read the problem in an answer. An answer without one, such as a proxy's, becomes a problem without a detail. */
 export function problemOf(status: number, body: string): Problem {
   try {
     const { type, detail, errors } = JSON.parse(body);

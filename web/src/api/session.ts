@@ -4,7 +4,7 @@ import type { components } from "./schema";
 export type Tokens = components["schemas"]["Tokens"];
 
 const KEY = "video2mp3.session";
-// A token that expires on its way is of no use.
+// A token that expires on its way is useless.
 const MARGIN_MS = 20_000;
 
 export interface SessionDeps {
@@ -21,7 +21,7 @@ export interface SessionDeps {
 }
 
 /**
- * Who is logged in. The access token lives in memory only. The refresh token lies in `localStorage`, or in
+ * Who is logged in. The access token is kept in memory only. The refresh token is in `localStorage`, or in
  * `sessionStorage` on a device that is not the person's own.
  *
  * A refresh token works once, and its session ends if it is sent twice. So only one request spends it at a time,
@@ -48,12 +48,12 @@ export class Session {
     this.deps.passing.removeItem(KEY);
   }
 
-  /** Call when the service has refused the access token, so that the next one is fresh. */
+  /** Call this when the service has refused the access token, so that the next one is fresh. */
   distrust(token: string): void {
     if (this.#access?.token === token) this.#access = null;
   }
 
-  /** The access token, refreshed if need be. Throws LoginNeeded if there is no session any more. */
+  /** The access token, refreshed if need be. Throws LoginNeeded if there is no longer a session. */
   async token(): Promise<string> {
     if (this.#access !== null && this.#access.expires - MARGIN_MS > this.deps.now()) return this.#access.token;
     this.#refreshing ??= this.#refresh().finally(() => (this.#refreshing = null));
@@ -62,7 +62,7 @@ export class Session {
 
   #refresh(): Promise<string> {
     return this.deps.exclusively(async () => {
-      // Another tab may have spent the token that was here before, so it is read only now.
+      // Another tab may have spent the earlier token, so it is read only now.
       const stored = this.#stored;
       if (stored === null) throw new LoginNeeded();
       try {

@@ -39,7 +39,7 @@ export function span(seconds: number): string {
 }
 
 export const percent = (share: number): string =>
-  // Nothing is 100 % before it is done.
+  // Nothing is shown as 100 % before it is done.
   new Intl.NumberFormat(locale, { style: "percent" }).format(share < 1 ? Math.min(share, 0.99) : 1);
 
 /** A day as seen from now: "in 7 days", "yesterday". */
@@ -58,7 +58,7 @@ export const moment = (date: string | Date): string =>
 
 export const list = (items: readonly string[]): string => new Intl.ListFormat(locale).format(items);
 
-/** The name of a language, of which files give two or three letters; null if they mean nothing. */
+/** The name of a language from its code of two or three letters in a file; null if the code means nothing. */
 export function language(code: string | null): string | null {
   if (code === null || code === "und" || code === "") return null;
   try {

@@ -11,7 +11,7 @@ const LANGUAGES: Record<string, () => Promise<Texts>> = {
   de: async () => (await import("./de")).de,
 };
 
-/** Of the languages that a person reads, the first that there are texts in; else English. */
+/** The first of the person's languages in which there are texts; otherwise English. */
 export function choose(wanted: readonly string[]): {
   language: string;
   locale: string;
@@ -29,7 +29,7 @@ export async function speak(wanted: readonly string[] = navigator.languages): Pr
     t = await LANGUAGES[chosen.language]!();
     locale = chosen.locale;
   } catch {
-    // The file of the language did not arrive. English is better than nothing.
+    // The language file did not arrive. English is better than nothing.
   }
   document.documentElement.lang = locale.split("-")[0]!;
 }

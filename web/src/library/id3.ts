@@ -6,7 +6,7 @@ export interface Id3 {
 
 export const HEADER_BYTES = 10;
 
-/** How long the tag is, header included; 0 if there is none. */
+/** The size of the tag in bytes, header included; 0 if there is none. */
 export function tagBytes(beginning: Uint8Array): number {
   if (beginning.length < HEADER_BYTES || text(beginning.subarray(0, 3)) !== "ID3") return 0;
   return HEADER_BYTES + syncsafe(beginning, 6);

@@ -49,7 +49,7 @@ class Library {
     if (this.#cursor !== null) await this.#fetch(this.#cursor);
   }
 
-  /** A search is about all conversions, so those that were not fetched yet are. */
+  /** A search covers all conversions, so the rest of them are fetched. */
   async loadAll(): Promise<void> {
     while (this.#cursor !== null && !this.loading && this.trouble === null) await this.more();
   }
@@ -90,7 +90,7 @@ class Library {
     this.selected = new Set();
   }
 
-  /** Take conversions out of the list at once, and out of the service when it cannot be undone any more. */
+  /** Remove conversions from the list at once, and from the service when that can no longer be undone. */
   remove(ids: readonly string[]): void {
     const gone = this.items.filter(({ id }) => ids.includes(id));
     const before = this.items;
@@ -109,7 +109,7 @@ class Library {
     this.items = [...this.items, ...gone].sort((a, b) => b.created_at.localeCompare(a.created_at));
   }
 
-  /** Delete for good what was taken out of the list; all of it when the page is closed. */
+  /** Delete for good what was removed from the list; all of it when the page is closed. */
   flush(ids: readonly string[] = [...this.#removed.keys()]): void {
     for (const id of ids) {
       const item = this.#removed.get(id);

@@ -5,7 +5,7 @@ import type { Conversion } from "../api/client";
 let matching: typeof import("./library.svelte").matching;
 
 beforeAll(async () => {
-  // The client looks for these when it is loaded.
+  // The client looks for these when it loads.
   vi.stubGlobal("localStorage", { getItem: () => null });
   vi.stubGlobal("sessionStorage", { getItem: () => null });
   ({ matching } = await import("./library.svelte"));

@@ -2,8 +2,8 @@ import { address } from "../api/address";
 import type { Link } from "../api/client";
 
 /**
- * The address of a signed link, below this page. The service may be known by several names, and only this one is allowed
- * by the Content-Security-Policy.
+ * The address of a signed link, relative to this page. The service may have several host names, and the
+ * Content-Security-Policy allows only this one.
  */
 export function localAddress(link: Link): string {
   return address(link.url.slice(link.url.indexOf("/v1/downloads/") + 1));

@@ -5,7 +5,7 @@ type Schemas = components["schemas"];
 /** Options as the service takes them: as text, by its names. */
 export type OptionValues = Record<string, string>;
 
-/** What a person chooses once, and finds again the next time. */
+/** What a person chooses once, and finds unchanged the next time. */
 export interface Preferences {
   quality: Schemas["Quality"];
   channels: Schemas["Channels"];
@@ -14,17 +14,17 @@ export interface Preferences {
   cover: "auto" | "none";
   chapters: Schemas["Chapters"];
   damaged: Schemas["Damaged"];
-  /** Take the sound out of the video here, and send nothing else. */
+  /** Extract the sound from the video here, and send nothing else. */
   onlySound: boolean;
   /** Start as soon as a file is dropped. */
   startAtOnce: boolean;
 }
 
-/** What belongs to one file. */
+/** The options of one file. */
 export interface FileChoices {
   /** A soundtrack's number, `mix`, or empty for the main one. */
   track: string;
-  /** In seconds; null for the beginning and the end. */
+  /** In seconds; null for the start and the end of the file. */
   start: number | null;
   end: number | null;
   title: string;
@@ -54,7 +54,7 @@ export const NO_CHOICES: FileChoices = {
 
 const KEY = "video2mp3.preferences";
 
-/** The preferences of last time. What is not known any more is left out. */
+/** The preferences from last time. Values that are no longer known are left out. */
 export function remembered(storage: Storage): Preferences {
   try {
     const stored = JSON.parse(storage.getItem(KEY) ?? "{}");
@@ -90,7 +90,7 @@ export function canCopy(preferences: Preferences, choices: FileChoices): boolean
 export function optionValues(preferences: Preferences, choices: FileChoices): OptionValues {
   const { quality, channels, loudness, cover, chapters, damaged } = preferences;
   const values: OptionValues = {
-    // `copy` excludes options that change the sound, and the page offers both, so the more special choice wins.
+    // `copy` excludes options that change the sound, and the page offers both, so the more specific choice wins.
     quality: quality === "copy" && !canCopy(preferences, choices) ? "auto" : quality,
     channels,
     loudness,

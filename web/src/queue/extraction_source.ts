@@ -1,8 +1,8 @@
 import type { Extraction } from "../sound";
 
 /**
- * The bytes of an extraction by position, as tus wants them. The extraction gives the same bytes each time, so what lies
- * behind is read again from the beginning. At most one slice is held in memory.
+ * The bytes of an extraction by position, as tus wants them. The extraction gives the same bytes each time, so earlier
+ * bytes are read again from the beginning. At most one slice is held in memory.
  */
 export class ExtractionSource {
   /** Why the extraction cannot go on; null while it can. */

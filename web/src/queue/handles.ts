@@ -1,6 +1,6 @@
 /**
- * Handles to files, kept in IndexedDB, so that an upload can go on after the page was closed without the file being
- * chosen again. Only browsers with the File System Access API give handles; elsewhere nothing is kept.
+ * Handles to files, kept in IndexedDB, so that an upload can resume after the page was closed without the file being
+ * chosen again. Only browsers with the File System Access API provide handles; elsewhere nothing is kept.
  */
 const STORE = "files";
 
@@ -33,12 +33,12 @@ function promise<T>(request: IDBRequest<T>): Promise<T> {
 }
 
 export const handles = {
-  /** Keep a handle. A browser that cannot, as in a private window, does no harm. */
+  /** Keep a handle. It does no harm if the browser cannot, as in a private window. */
   keep: (key: string, handle: FileHandle) => run("readwrite", (store) => store.put(handle, key)).catch(() => {}),
 
   forget: (key: string) => run("readwrite", (store) => store.delete(key)).catch(() => {}),
 
-  /** The file behind a kept handle; null if there is none, or the browser wants to ask and must not. */
+  /** The file behind a kept handle; null if there is none, or if the browser would have to ask and must not. */
   async file(key: string, { mayAsk }: { mayAsk: boolean }): Promise<File | null> {
     try {
       const handle = await run<FileHandle | undefined>("readonly", (store) => store.get(key));

@@ -10,7 +10,7 @@ import type { Unfinished } from "./unfinished";
 export class Item {
   state = $state<State>("ready");
   file = $state.raw<File | null>(null);
-  /** What is in the file; null before it was looked at, and if it cannot be read here. */
+  /** What is in the file; null until it has been examined, and if it cannot be read here. */
   sound = $state.raw<Sound | null>(null);
   choices = $state<FileChoices>({ ...NO_CHOICES });
 
@@ -23,7 +23,7 @@ export class Item {
 
   /** Known as soon as the upload is complete. */
   conversionId: string | null = null;
-  /** As the service told it last. */
+  /** As the service last reported it. */
   conversion = $state.raw<Conversion | null>(null);
   /** Why it failed, in the service's words; null if it has none. */
   trouble = $state<string | null>(null);
@@ -33,10 +33,10 @@ export class Item {
   fingerprint = "";
   /** The options that were sent. They are fixed from then on. */
   sentOptions: OptionValues | null = null;
-  /** What the look into the file will find. */
+  /** What examining the file will find. */
   looking: Promise<Sound | null> = Promise.resolve(null);
   extraction: Extraction | null = null;
-  /** How often it was begun to be sent. */
+  /** How often sending has started. */
   runs = 0;
 
   readonly #speed = new Speed();
@@ -66,7 +66,7 @@ export class Item {
     return item;
   }
 
-  /** Make a move if it is possible, and say whether it was. */
+  /** Make a move if it is possible, and return whether it was. */
   move(move: Move): boolean {
     const state = after(this.state, move);
     if (state === null) return false;
@@ -85,7 +85,7 @@ export class Item {
     this.speed = this.#speed.value;
   }
 
-  /** Take over what the service says. Returns whether anything has moved. */
+  /** Take over what the service says. Returns whether anything has changed. */
   observe(conversion: Conversion): boolean {
     const before = this.conversion;
     this.conversionId = conversion.id;
@@ -102,20 +102,20 @@ export class Item {
     return before?.state !== conversion.state || before.progress !== conversion.progress;
   }
 
-  /** Between 0 and 1; null while it cannot be known. */
+  /** Between 0 and 1; null while unknown. */
   get share(): number | null {
     if (this.state === "completed") return 1;
     if (this.conversionId !== null) return this.conversion?.progress ?? 0;
     return this.totalBytes ? this.sentBytes / this.totalBytes : null;
   }
 
-  /** Seconds until all is sent; null while it cannot be known. */
+  /** Seconds until everything is sent; null while unknown. */
   get secondsLeft(): number | null {
     if (!this.speed || this.totalBytes === null) return null;
     return (this.totalBytes - this.sentBytes) / this.speed;
   }
 
-  /** Forget the upload, so that the next one is a new one, with the same options. */
+  /** Forget the upload, so that the next one starts from scratch, with the same options. */
   begin(): void {
     this.key = randomName();
     this.uploadUrl = null;

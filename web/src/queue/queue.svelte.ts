@@ -20,11 +20,11 @@ export interface Dropped {
 
 const IDS_AT_ONCE = 100;
 
-/** All files of this page on their way to MP3s. */
+/** All files on this page that are on their way to MP3s. */
 class Queue {
   items = $state<Item[]>([]);
   ready = $derived(this.items.filter((item) => item.state === "ready"));
-  /** What was started, newest first. */
+  /** Files that were started, newest first. */
   started = $derived(this.items.filter((item) => item.state !== "ready").toReversed());
   needsPage = $derived(this.items.some((item) => needsPage(item.state)));
 
@@ -55,7 +55,7 @@ class Queue {
     this.#schedule(0);
   }
 
-  /** Take files that were dropped, chosen or shared. One that was interrupted goes on where it was. */
+  /** Take files that were dropped, chosen or shared. An interrupted one resumes where it was. */
   async add(dropped: readonly Dropped[]): Promise<void> {
     // So that nothing is left to load when the person presses the button.
     void import("tus-js-client").catch(() => {});
@@ -95,7 +95,7 @@ class Queue {
     this.#pump();
   }
 
-  /** Go on with an item that is paused. Returns false if its file has to be chosen again first. */
+  /** Resume a paused item. Returns false if its file has to be chosen again first. */
   async resume(item: Item): Promise<boolean> {
     const file = item.file ?? (await handles.file(item.key, { mayAsk: true }));
     if (file === null) return false;
@@ -177,10 +177,10 @@ class Queue {
     const run = (item.runs += 1);
     const wantsSound = item.sent === null ? preferences.onlySound : item.sent === "sound";
     item.extraction = wantsSound ? await extractionOf(item) : null;
-    // Meanwhile, it may have been stopped, and perhaps started again.
+    // In the meantime it may have been stopped, and perhaps started again.
     if (item.state !== "sending" || item.runs !== run) return;
     const sent = item.extraction ? "sound" : "whole";
-    // What was begun as sound cannot go on as a whole file.
+    // An upload that began as sound cannot continue as a whole file.
     if (item.sent !== null && item.sent !== sent) {
       this.#forget(item.key);
       item.begin();
@@ -189,7 +189,7 @@ class Queue {
     item.sentOptions ??= optionValues(preferences, item.choices);
     item.totalBytes = item.extraction ? item.extraction.bytes : file.size;
     const metadata = {
-      // That of the video in any case, since it is what the person knows it by.
+      // Always the name of the video, since that is how the person knows it.
       filename: file.name,
       filetype: item.extraction?.mimeType ?? (file.type || "application/octet-stream"),
       original_bytes: String(file.size),
@@ -272,12 +272,12 @@ class Queue {
     });
   }
 
-  /** Remember how far all uploads are, when the page may be closed. */
+  /** Remember how far all uploads have got, when the page may be about to close. */
   keepAll(): void {
     for (const item of this.items) if (needsPage(item.state) || item.state === "paused") this.#keep(item);
   }
 
-  /** Ask soon, because something may have changed. */
+  /** Ask again soon, because something may have changed. */
   wake(): void {
     this.#schedule(0);
   }
@@ -322,8 +322,8 @@ class Queue {
 }
 
 /**
- * Let the service delete what was sent. Right after a request was broken off, it may not know of that yet, and refuse.
- * If nothing helps, it deletes an upload by itself when nothing is added to it for long.
+ * Have the service delete what was sent. Right after a request was aborted, it may not know that yet, and refuse.
+ * If nothing helps, it deletes an upload by itself once nothing has been added to it for a long time.
  */
 async function endUpload(url: string): Promise<void> {
   for (let attempts = 0; attempts < 6; attempts += 1) {

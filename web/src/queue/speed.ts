@@ -1,6 +1,6 @@
 const WINDOW_MS = 8000;
 
-/** The speed of the last seconds, so that a number that is shown neither jumps nor lags. */
+/** The speed over the last few seconds, so that the number shown neither jumps nor lags. */
 export class Speed {
   #points: { at: number; bytes: number }[] = [];
 
@@ -11,7 +11,7 @@ export class Speed {
     while (this.#points.length > 2 && this.#points[0]!.at < at - WINDOW_MS) this.#points.shift();
   }
 
-  /** Bytes per second; null until there is something to tell. */
+  /** Bytes per second; null until that is known. */
   get value(): number | null {
     const [first, last] = [this.#points[0], this.#points.at(-1)];
     if (first === undefined || last === undefined || last.at - first.at < 500) return null;

@@ -1,11 +1,11 @@
 /** Where a file is on its way from the disk to an MP3. */
 export type State =
   | "ready" // dropped; its options can be chosen
-  | "waiting" // will be sent when it is its turn
+  | "waiting" // will be sent when its turn comes
   | "sending"
   | "offline" // would be sent, but the service cannot be reached
-  | "paused" // by the person, or since the page was closed
-  | "queued" // from here on it is the service's
+  | "paused" // by the person, or because the page was closed
+  | "queued" // from here on, it is up to the service
   | "converting"
   | "completed"
   | "failed"
@@ -69,7 +69,7 @@ export const needsPage = (state: State): boolean => state === "waiting" || isSen
 
 export const UPLOADS_AT_ONCE = 2;
 
-/** Those that should begin to be sent now, in their order. */
+/** The items that should start uploading now, in order. */
 export function next<T extends { state: State }>(items: readonly T[]): T[] {
   const free = UPLOADS_AT_ONCE - items.filter((item) => isSending(item.state)).length;
   return items.filter((item) => item.state === "waiting").slice(0, Math.max(0, free));

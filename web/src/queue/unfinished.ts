@@ -2,7 +2,7 @@ import type { OptionValues } from "../options/options";
 
 const KEY = "video2mp3.uploads";
 
-/** What has to be known to go on with an upload after the page was closed. */
+/** What it takes to resume an upload after the page was closed. */
 export interface Unfinished {
   key: string;
   fingerprint: string;
@@ -38,6 +38,6 @@ function write(uploads: Unfinished[]): void {
   try {
     localStorage.setItem(KEY, JSON.stringify(uploads));
   } catch {
-    // Without room for it, an upload can only not be resumed after the page was closed.
+    // If there is no room for it, the upload just cannot be resumed after the page was closed.
   }
 }

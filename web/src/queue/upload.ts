@@ -7,31 +7,31 @@ import type { Extraction } from "../sound";
 import { nextTry } from "./backoff";
 import { ExtractionSource } from "./extraction_source";
 
-// What fits one call of a function on AWS.
+// What fits into one call of a function on AWS.
 const SLICE = 4 * 1024 * 1024;
-// A connection that has gone without a word, as after a laptop was asleep.
+// For a connection that is gone without notice, as after a laptop was asleep.
 const STALLED_MS = 60_000;
 
 export interface UploadEvents {
-  /** The service knows of the upload, which can be resumed from now on. */
+  /** The service knows about the upload, which can be resumed from now on. */
   created(url: string): void;
   /** `total` is null while the length of the sound is not known. */
   progress(sent: number, total: number | null): void;
-  /** The service cannot be reached, or asks for patience. It is tried again. */
+  /** The service cannot be reached, or asks the client to wait. The upload tries again. */
   disconnected(): void;
   accepted(conversionId: string): void;
   refused(problem: Problem): void;
   loginNeeded(): void;
-  /** The sound cannot be taken out of the video after all. */
+  /** The sound cannot be extracted from the video after all. */
   extractionFailed(): void;
 }
 
 export interface UploadRequest {
   body: File | Extraction;
   metadata: Record<string, string>;
-  /** Names this upload, so that it is created once even if the answer is lost. */
+  /** Identifies this upload, so that it is created only once even if the answer is lost. */
   key: string;
-  /** Where to go on; null for a new upload. */
+  /** Where to resume; null for a new upload. */
   url: string | null;
 }
 
@@ -57,7 +57,7 @@ export class Upload {
       const { Upload } = await import("tus-js-client");
       if (this.#stopped) return;
       const { body } = this.request;
-      // tus-js-client only hands the body to the file reader, of which there is our own for an extraction.
+      // tus-js-client only hands the body to the file reader, and an extraction has a file reader of its own.
       this.#tus = new Upload(body as File, this.#options(body));
     } catch {
       return this.#tryAgain();
@@ -68,7 +68,7 @@ export class Upload {
     this.#tus.start();
   }
 
-  /** Stop for now. What was sent stays with the service. */
+  /** Stop for now. The service keeps what was sent. */
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#retry);
@@ -85,7 +85,7 @@ export class Upload {
       uploadUrl: this.request.url,
       chunkSize: SLICE,
       metadata: this.request.metadata,
-      // Retries and resumes are ours, since they have to be told and to outlive the page.
+      // We retry and resume ourselves, since both have to be reported and to outlive the page.
       retryDelays: null,
       storeFingerprintForResuming: false,
       onBeforeRequest: async (request) => {
@@ -95,7 +95,7 @@ export class Upload {
       },
       onUploadUrlAvailable: () => this.events.created(this.#tus!.url!),
       onProgress: (sent, total) => {
-        // Not every call tells of bytes that have moved: one comes before each request.
+        // Not every call means that bytes have moved: one comes before each request.
         if (sent > this.#farthest) this.#attempts = 0;
         this.#farthest = Math.max(this.#farthest, sent);
         this.#lastProgress = Date.now();
@@ -113,7 +113,7 @@ export class Upload {
       ...options,
       uploadLengthDeferred: body.bytes === null,
       uploadSize: body.bytes,
-      // Its size is null, since the length is said beside it or comes later; the types know of numbers only.
+      // The size is null, since the length is given elsewhere or comes later; the types allow only numbers.
       fileReader: {
         openFile: async () => Object.assign(source, { size: null as unknown as number }),
       },
@@ -128,7 +128,7 @@ export class Upload {
     const answer = "originalResponse" in error ? error.originalResponse : null;
     if (!answer) return this.#tryAgain();
     const problem = problemOf(answer.getStatus(), answer.getBody());
-    // At another offset than we thought, or with a token that was refused: asking again puts it right.
+    // The offset is not what we thought, or the token was refused: asking again sets it right.
     if (problem.status === 401) session.distrust(this.#token);
     if (problem.isTemporary || ((problem.status === 401 || problem.status === 409) && this.#attempts < 3)) {
       return this.#tryAgain();
@@ -163,7 +163,7 @@ export class Upload {
     if (Date.now() - this.#lastProgress >= STALLED_MS) this.#interrupt();
   };
 
-  /** Give up a request that nobody will answer. */
+  /** Give up on a request that nobody will answer. */
   #interrupt = (): void => {
     this.#lastProgress = Date.now();
     void this.#tus?.abort();

@@ -9,7 +9,7 @@ export interface Box {
   readonly body: Uint8Array;
 }
 
-/** A box of the file itself. `body` is where its header ends. */
+/** A box in the file. `body` is the position where its header ends. */
 export interface FileBox {
   readonly type: string;
   readonly start: number;
@@ -21,7 +21,7 @@ const LARGEST_HEADER = 16;
 
 /** Yield the boxes of a file, which must fill it to its last byte. */
 export async function* fileBoxes(file: Blob): AsyncGenerator<FileBox> {
-  // Between the boxes lie the media, so little is read at once.
+  // The media are between the boxes, so little is read at once.
   const reader = new Reader(file, 0, { least: 4096, most: 4096 });
   while (reader.position < file.size) {
     const start = reader.position;
@@ -35,7 +35,7 @@ export async function* fileBoxes(file: Blob): AsyncGenerator<FileBox> {
   }
 }
 
-/** Return the boxes that some bytes consist of. */
+/** Split bytes into the boxes that they consist of. */
 export function boxesIn(bytes: Uint8Array): Box[] {
   const boxes: Box[] = [];
   const whole = view(bytes);
@@ -75,7 +75,7 @@ export function box(type: string, ...parts: Uint8Array[]): Uint8Array {
   return concat([bigEndian(body.length + 8, 4), latin(type), body]);
 }
 
-/** Return a box with these children as `change` makes them. A child that becomes null is left out. */
+/** Return a box with its children as `change` returns them. A child that becomes null is left out. */
 export function rebuilt(type: string, children: readonly Box[], change: (child: Box) => Uint8Array | null): Uint8Array {
   return box(type, ...children.flatMap((child) => change(child) ?? []));
 }

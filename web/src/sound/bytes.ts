@@ -1,12 +1,12 @@
 import { expect } from "./cut";
 
-/** Part of a file, from one byte to before another. */
+/** Part of a file, from one byte up to, not including, another. */
 export interface Range {
   readonly start: number;
   readonly end: number;
 }
 
-// Of what was read, some stays in memory for a while.
+// Some of what was read stays in memory for a while.
 const SLICE_BYTES = 256 * 1024;
 
 /** Read part of a file, which must be there. WebKit and Chromium on Windows cannot be trusted with `Blob.stream()`. */
@@ -40,7 +40,7 @@ export class Reader {
     readonly atOnce: AtOnce = { least: SLICE_BYTES, most: 4 * SLICE_BYTES },
   ) {}
 
-  /** Return the next bytes, or fewer at the end of the file, and stay before them. */
+  /** Return the next bytes, or fewer at the end of the file, without moving on. */
   async peek(count: number): Promise<Uint8Array> {
     const offset = this.position - this.#start;
     if (offset < 0 || offset + count > this.#slice.length) {
@@ -54,7 +54,7 @@ export class Reader {
     return this.#slice.subarray(from, from + count);
   }
 
-  /** Return the next bytes, all of which must be there, and go on behind them. They are the caller's to keep. */
+  /** Return the next bytes, all of which must be there, and move on past them. The caller may keep them. */
   async take(count: number): Promise<Uint8Array> {
     const bytes = await this.peek(count);
     expect(bytes.length === count, "The file ends before it should.");
@@ -81,7 +81,7 @@ export function bytesOf(hexadecimal: string): Uint8Array {
   return Uint8Array.from(hexadecimal.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
 }
 
-/** Write a whole number as so many bytes, the highest first. */
+/** Write a whole number in a given number of bytes, most significant first. */
 export function bigEndian(value: number, width: number): Uint8Array {
   const bytes = new Uint8Array(width);
   for (let at = width - 1; at >= 0; at--) {

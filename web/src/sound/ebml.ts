@@ -9,7 +9,7 @@ export interface Element {
   readonly body: Uint8Array;
 }
 
-/** The head of an element of the file, which a Reader has just taken. `size` is null if it is not known. */
+/** The head of an element in the file, which a Reader has just taken. `size` is null if unknown. */
 export interface ElementHead {
   readonly id: number;
   readonly size: number | null;
@@ -27,7 +27,7 @@ export async function takeHead(reader: Reader): Promise<ElementHead | null> {
   return { id, size, bytes: await reader.take(length) };
 }
 
-/** Return the elements that some bytes consist of. */
+/** Split bytes into the elements that they consist of. */
 export function elementsIn(bytes: Uint8Array): Element[] {
   const elements: Element[] = [];
   for (let at = 0; at < bytes.length;) {
@@ -40,7 +40,7 @@ export function elementsIn(bytes: Uint8Array): Element[] {
   return elements;
 }
 
-/** Read a number of variable length, or return null if all its bits are set, which stands for an unknown one. */
+/** Read a number of variable length, or return null if all its bits are set, which means that it is unknown. */
 export function variable(bytes: Uint8Array): {
   value: number | null;
   width: number;

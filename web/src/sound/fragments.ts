@@ -24,13 +24,13 @@ export interface Fragment {
   /** How many bytes of media are kept. */
   readonly bytes: number;
   holds(id: number): boolean;
-  /** Return a span of pictures with those of this fragment. */
+  /** Return a span of pictures, extended by those of this fragment. */
   extend(span: Span): Span;
-  /** Return the kept fragment up to its media, and where these lie in the file. */
+  /** Return the kept fragment up to its media, and where the media are in the file. */
   parts(): { head: Uint8Array; ranges: readonly Range[] };
 }
 
-/** One run of samples that follow one another in the file. */
+/** A run of samples that follow one another in the file. */
 interface Run {
   readonly box: Box;
   readonly range: Range;

@@ -28,7 +28,7 @@ beforeEach(() => {
   reads = 0;
 });
 
-/** A recording of a browser: a cluster of unknown length for each second, with pictures and with uncompressed sound. */
+/** A recording made by a browser: a cluster of unknown length for each second, with pictures and uncompressed sound. */
 function recording(end?: number): File {
   const tracks = element(
     0x1654ae6b,

@@ -1,4 +1,4 @@
-/** Takes the sound out of a video, so that only the sound is sent. Loaded when the first file is dropped. */
+/** Extracts the sound from a video, so that only the sound is sent. Loaded when the first file is dropped. */
 import {
   BlobSource,
   Input,
@@ -17,7 +17,7 @@ import { cutMp4 } from "./mp4";
 import { cutMpegTs, isMpegTs } from "./mpegTs";
 
 export interface Track {
-  /** Counted from 1, as the API counts. */
+  /** Counted from 1, as in the API. */
   readonly number: number;
   readonly codec: string | null;
   readonly channels: number;
@@ -29,32 +29,32 @@ export interface Track {
 }
 
 export interface Sound {
-  /** Of the sound, in seconds; null if unknown. */
+  /** The length of the sound in seconds; null if unknown. */
   readonly duration: number | null;
   readonly title: string | null;
   readonly tracks: readonly Track[];
-  /** Say how the sound alone can be sent, or null if the whole file must be. */
+  /** Return how the sound alone can be sent, or null if the whole file must be. */
   extraction(): Promise<Extraction | null>;
 }
 
 export interface Extraction {
-  /** The name that the upload gets: that of the video, with the ending of the new file. */
+  /** The name that the upload gets: the name of the video, with the extension of the new file. */
   readonly fileName: string;
   readonly mimeType: string;
   /** How many bytes there are, or null if only sending them will tell. */
   readonly bytes: number | null;
-  /** The same bytes each time it is called, so that an upload can go on after a reload. Rejects on any doubt. */
+  /** The same bytes each time it is called, so that an upload can resume after a reload. Rejects on any doubt. */
   stream(signal: AbortSignal): ReadableStream<Uint8Array>;
 }
 
 const FORMATS = [MP4, QTFF, MATROSKA, WEBM, MPEG_TS];
-// What it does not know is no one's concern: such a file is sent whole.
+// mediabunny need not report files that it does not know: they are sent whole.
 Logging.level = LogLevel.Silent;
 const EBML = 0x1a45dfa3;
-// Below this there is nothing to be gained.
+// Below this there is nothing to gain.
 const LEAST_SAVED = 0.1;
 
-/** Look into a file. Returns null if no sound is found here, as in an AVI or a text, and never rejects. */
+/** Look into a file. Returns null if no sound is found here, as in an AVI or a text file; never rejects. */
 export async function openSound(file: File): Promise<Sound | null> {
   // Reading a file as one stream fails now and then on WebKit and in Chromium on Windows.
   const input = new Input({
@@ -63,7 +63,7 @@ export async function openSound(file: File): Promise<Sound | null> {
   });
   try {
     const found = await input.getAudioTracks();
-    // There may be some that are not known here.
+    // There may be soundtracks that are not known here.
     if (!found.length) return null;
     const tracks = await Promise.all(found.map(describe));
     const duration = (await input.getDurationFromMetadata(found).catch(() => null)) ?? null;
@@ -94,7 +94,7 @@ async function extract(file: File, soundtracks: number): Promise<Extraction | nu
   try {
     const cut = await cutOf(file);
     const isWorthIt = cut.bytes === null || cut.bytes < (1 - LEAST_SAVED) * file.size;
-    // Two readers that disagree are a doubt.
+    // If two readers disagree, the file is in doubt.
     if (!isWorthIt || cut.soundtracks !== soundtracks) return null;
     return {
       fileName: `${file.name.replace(/\.[^./\\]{1,5}$/, "")}.${cut.ending}`,
@@ -113,7 +113,7 @@ async function cutOf(file: File): Promise<Cut> {
   return (await isMpegTs(file)) ? cutMpegTs(file) : cutMp4(file);
 }
 
-/** Return a stream that reads no further than it is read itself. */
+/** Return a stream that reads no further ahead than it is read itself. */
 function streamOf(cut: Cut, signal: AbortSignal): ReadableStream<Uint8Array> {
   const parts = cut.parts()[Symbol.asyncIterator]();
   return new ReadableStream<Uint8Array>(

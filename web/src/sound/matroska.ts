@@ -56,7 +56,7 @@ const ENCRYPTED_BLOCK = 0xaf;
 const PICTURES = 1;
 const SOUND = 2;
 
-// In this order they are written. All of them come before the clusters, where ffmpeg finds them without an index.
+// They are written in this order. All of them come before the clusters, where ffmpeg finds them without an index.
 const KEPT = [INFO, TRACKS, CHAPTERS, ATTACHMENTS, TAGS];
 const LARGEST_HEAD = 64 * 1024 * 1024;
 const LARGEST_CLUSTER = 4 * 1024 * 1024;
@@ -64,12 +64,12 @@ const LONGEST_BLOCK_HEAD = 10;
 const KEY_FRAME = 0x80;
 
 interface Head {
-  /** The header of the file, to where the elements of the segment begin. */
+  /** The header of the file, up to the first element of the segment. */
   readonly start: Uint8Array;
   readonly elements: ReadonlyMap<number, Element>;
   readonly sound: ReadonlySet<number>;
   readonly pictures: ReadonlySet<number>;
-  /** The tracks, of which the first with pictures gets tiny ones. */
+  /** The tracks. The first one with pictures gets tiny ones instead. */
   readonly tracks: readonly Element[];
   readonly first: Element;
   /** Where the first cluster begins, and where the segment ends. */
@@ -78,9 +78,9 @@ interface Head {
 }
 
 /**
- * Cut a Matroska file: its blocks of sound, its tags, chapters and covers stay as they are.
+ * Cut a Matroska file: its blocks of sound, tags, chapters and covers stay as they are.
  *
- * Only reading all of it tells how much sound there is, and whether it is whole.
+ * Only reading all of it shows how much sound there is, and whether the file is whole.
  */
 export async function cutMatroska(file: Blob): Promise<Cut> {
   const head = await readHead(file);
@@ -137,7 +137,7 @@ async function readHead(file: Blob): Promise<Head> {
       reader.position += next.size;
     }
   }
-  // Some programs write tags and chapters behind the clusters.
+  // Some programs write tags and chapters after the clusters.
   for (const position of seeks.filter((position) => position > clusters && position < end)) {
     const behind = new Reader(file, position);
     const found = await takeHead(behind);
@@ -171,7 +171,7 @@ async function takeElement(reader: Reader, head: ElementHead | null): Promise<El
   return { id: head.id, bytes: concat([head.bytes, body]), body };
 }
 
-/** Return where a seek head says that elements are, from the start of the segment. */
+/** Return the positions of elements in a seek head, counted from the start of the segment. */
 function positions(body: Uint8Array): number[] {
   const seeks = elementsIn(body).filter(({ id }) => id === SEEK);
   const ids = new Set([...KEPT, SEEK_HEAD]);
@@ -231,7 +231,7 @@ async function* clusters(reader: Reader, head: Head): AsyncGenerator<Uint8Array>
   const heard = new Set<number>();
   for (let next = await takeHead(reader); next; next = await takeHead(reader)) {
     const { id, size, bytes } = next;
-    // A cluster of unknown size ends where the next begins, so all elements are taken as if they were side by side.
+    // A cluster of unknown size ends where the next one begins, so all elements are treated as siblings.
     if (id === CLUSTER) {
       yield* cluster.finish();
       cluster.timestamp = null;
@@ -258,7 +258,7 @@ async function* clusters(reader: Reader, head: Head): AsyncGenerator<Uint8Array>
   expect(heard.size === head.sound.size, "A soundtrack is empty.");
 }
 
-/** Return the track of the block that comes next, and its time in the cluster. A group holds a block among others. */
+/** Return the track of the next block, and its time in the cluster. A group contains a block among other elements. */
 async function peekBlock(reader: Reader, id: number): Promise<{ track: number; time: number }> {
   const start = reader.position;
   for (let inner = id === BLOCK_GROUP ? await takeHead(reader) : null; inner; inner = await takeHead(reader)) {
@@ -273,7 +273,7 @@ async function peekBlock(reader: Reader, id: number): Promise<{ track: number; t
   return { track: value, time: view(bytes).getInt16(width) };
 }
 
-/** What is kept of a cluster. Its pictures become tiny: the first of all, and the last of each cluster. */
+/** What is kept of a cluster. Tiny pictures replace the very first picture, and the last one of each cluster. */
 class Cluster {
   timestamp: Uint8Array | null = null;
   readonly shown: number[] = [];

@@ -20,10 +20,10 @@ export interface Track {
   readonly id: number;
   readonly handler: string;
   readonly timescale: number;
-  /** When it is presented, by the index alone. */
+  /** When it is presented, according to the index alone. */
   readonly shown: Span;
   readonly chunks: Chunks;
-  /** The reference to its chapters, as it stands in the file. */
+  /** The reference to its chapters, as it is in the file. */
   readonly chapters: Box | undefined;
   readonly box: Box;
 }
@@ -35,7 +35,7 @@ export interface Movie {
   readonly pictures: readonly Track[];
   /** Tracks of text that hold the names of chapters. */
   readonly chapters: readonly Track[];
-  /** What the fragments of a track have unless they say otherwise: the duration and the size of a sample. */
+  /** The defaults for fragments of a track: the duration and the size of a sample. */
   defaults(id: number): { duration: number; size: number };
   isQuickTime(head: Uint8Array): boolean;
 }
@@ -109,9 +109,9 @@ function checkSound(media: Uint8Array, table: Uint8Array): void {
 }
 
 interface Edit {
-  /** In units of the movie. */
+  /** In time units of the movie. */
   readonly length: number;
-  /** In units of the track; -1 if nothing is shown. */
+  /** In time units of the track; -1 if nothing is shown. */
   readonly from: number;
 }
 
@@ -183,7 +183,7 @@ function chunksIn(table: Uint8Array): Chunks {
   return { count, starts, lengths };
 }
 
-/** Return what tells how many bytes some samples have that follow one another. */
+/** Return a function that tells how many bytes a run of consecutive samples has. */
 function sizer(table: Uint8Array): (first: number, count: number) => number {
   expect(find(table, "stsz") !== undefined, "Samples have compact sizes.");
   const sizes = view(bodyOf(table, "stsz"));
@@ -201,7 +201,7 @@ function sizer(table: Uint8Array): (first: number, count: number) => number {
   return (_, count) => Math.ceil(count / packing.samples) * packing.bytes;
 }
 
-/** Return how samples of one size are packed: how many of them are in so many bytes. */
+/** Return how samples of a constant size are packed: how many of them are in how many bytes. */
 function packingOf(table: Uint8Array, size: number): { samples: number; bytes: number } {
   const entry = boxesIn(bodyOf(table, "stsd").subarray(8))[0];
   expect(entry !== undefined, "The sound is not described.");
@@ -219,7 +219,7 @@ function packingOf(table: Uint8Array, size: number): { samples: number; bytes: n
   return { samples: 1, bytes: size };
 }
 
-/** Return the units per second that `mvhd` and `mdhd` tell in the same place. */
+/** Return the units per second, which `mvhd` and `mdhd` have in the same place. */
 function timescaleOf(body: Uint8Array): number {
   const scale = view(body).getUint32(body[0] === 1 ? 20 : 12);
   expect(scale > 0, "A clock stands still.");

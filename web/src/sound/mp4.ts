@@ -9,7 +9,7 @@ import { VP8 } from "./picture";
 
 const LARGEST_INDEX = 128 * 1024 * 1024;
 const MDAT_HEADER = 16;
-// To read so much in vain takes no longer than to begin another read.
+// Reading this much in vain takes no longer than starting another read.
 const LARGEST_GAP = 128 * 1024;
 const LARGEST_READ = 1024 * 1024;
 
@@ -17,14 +17,14 @@ const LARGEST_READ = 1024 * 1024;
 interface Layout {
   readonly index: FileBox;
   readonly fragments: FileBox[];
-  /** Those that are kept as they are, since ffmpeg reads them: what kind of file it is, and what it is called. */
+  /** Boxes that are kept as they are, since ffmpeg reads them: the type of the file, and its title. */
   readonly kept: FileBox[];
 }
 
 /**
- * Cut an MP4: the tables of a soundtrack stay as they are, but for where its bytes lie.
+ * Cut an MP4: the tables of a soundtrack stay as they are, except for the positions of its bytes.
  *
- * So edit lists, time stamps, languages, tags and chapters mean what they meant. The index comes first, so that the
+ * So edit lists, time stamps, languages, tags and chapters keep their meaning. The index comes first, so that the
  * converter can read the file while it receives it.
  */
 export async function cutMp4(file: Blob): Promise<Cut> {
@@ -72,7 +72,7 @@ export async function cutMp4(file: Blob): Promise<Cut> {
   };
 }
 
-/** Return when there are pictures, by the index alone. */
+/** Return when there are pictures, according to the index alone. */
 function shownSpan({ pictures }: Movie): Span {
   const start = Math.min(...pictures.map(({ shown }) => shown.start));
   return { start, end: Math.max(...pictures.map(({ shown }) => shown.end)) };
@@ -96,10 +96,10 @@ async function indexOf(file: Blob, { body, end }: FileBox): Promise<Uint8Array> 
   return read(file, body, end);
 }
 
-/** Where the kept chunks lie, and where they will: one behind the other, since ffmpeg may read them from a pipe. */
+/** Where the kept chunks are, and where they will be: one after the other, since ffmpeg may read them from a pipe. */
 interface Chunks {
   readonly bytes: number;
-  /** Return the offsets of a track's chunks behind the start of the media. */
+  /** Return the offsets of a track's chunks from the start of the media. */
   offsets(track: Track): Float64Array;
   ranges(): Iterable<Range>;
 }
@@ -164,7 +164,7 @@ function extendsKept({ type, bytes, body }: Box, kept: ReadonlySet<number>): Uin
   return type !== "trex" || kept.has(id) ? bytes : null;
 }
 
-/** Return the box of a track whose chunks lie elsewhere. */
+/** Return the box of a track with new positions for its chunks. */
 function moved(track: Box, media: number, offsets: Float64Array): Uint8Array {
   const change = ({ type, bytes, body }: Box): Uint8Array => {
     if (["mdia", "minf", "stbl"].includes(type)) return rebuilt(type, boxesIn(body), change);
@@ -176,7 +176,7 @@ function moved(track: Box, media: number, offsets: Float64Array): Uint8Array {
   return rebuilt("trak", boxesIn(track.body), change);
 }
 
-/** Yield what lies in some ranges of a file, in as few reads as is sensible. */
+/** Yield the bytes of some ranges of a file, in as few reads as is sensible. */
 async function* copied(file: Blob, ranges: Iterable<Range>): AsyncGenerator<Uint8Array> {
   for (const group of neighbours(ranges)) {
     const whole = { start: group[0]?.start ?? 0, end: group.at(-1)?.end ?? 0 };
@@ -189,7 +189,7 @@ async function* copied(file: Blob, ranges: Iterable<Range>): AsyncGenerator<Uint
   }
 }
 
-/** Group ranges that are read at once, with what little lies between them. */
+/** Group ranges that are read at once, together with the little that is between them. */
 function* neighbours(ranges: Iterable<Range>): Generator<Range[]> {
   let group: Range[] = [];
   for (const range of ranges) {

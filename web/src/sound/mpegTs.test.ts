@@ -71,7 +71,7 @@ test("the list of streams calls the pictures what they have become", async () =>
 
   const section = rewritten!.subarray(188 - 26);
   expect([...section.subarray(12, 22)]).toEqual([0x02, 0xe1, 0x00, 0xf0, 0, 0x0f, 0xe1, 0x01, 0xf0, 0]);
-  // A section with its own checksum behind it has the checksum 0.
+  // A section followed by its own checksum has the checksum 0.
   expect(remainder(section)).toBe(0);
 });
 

@@ -28,10 +28,10 @@ const MPEG2_VIDEO = 0x02;
 const CLOCK = 90_000;
 const WRAP = 2 ** 33;
 
-/** What the list of streams of the only program says. */
+/** What the list of streams says, for the only program. */
 interface Program {
   readonly listPid: number;
-  /** The list without the pictures, but for the first ones, which become tiny. */
+  /** The list without the pictures, except for the first ones, which become tiny. */
   readonly list: Uint8Array;
   readonly original: Uint8Array;
   readonly sound: ReadonlySet<number>;
@@ -40,9 +40,9 @@ interface Program {
 }
 
 /**
- * Cut a transport stream: of its packets, those with pictures are left out.
+ * Cut a transport stream: the packets with pictures are left out.
  *
- * Once a second a tiny picture tells that the pictures go on, so that a pause of the sound is told from a jump in time.
+ * Once a second, a tiny picture shows that the pictures go on, so that a pause in the sound does not look like a jump.
  */
 export async function cutMpegTs(file: Blob): Promise<Cut> {
   const size = await packetSize(file);
@@ -57,7 +57,7 @@ export async function cutMpegTs(file: Blob): Promise<Cut> {
   };
 }
 
-/** Say whether a file looks like a transport stream. */
+/** Return whether a file looks like a transport stream. */
 export async function isMpegTs(file: Blob): Promise<boolean> {
   return packetSize(file).then(
     () => true,
@@ -222,7 +222,7 @@ async function* cut(reader: Reader, size: number, program: Program): AsyncGenera
   );
 }
 
-/** Makes tiny pictures at the times of others: of the first, of the last, and of one a second between them. */
+/** Makes tiny pictures at the times of the real ones: the first, the last, and one per second in between. */
 class Pictures {
   #count = 0;
   #told: number | null = null;
@@ -230,18 +230,18 @@ class Pictures {
 
   constructor(readonly pid: number) {}
 
-  /** Return packets with tiny pictures, if it is time for them. `unit` begins a packet of a picture. */
+  /** Return packets with tiny pictures, if any are due. `unit` begins a packet of a picture. */
   next(unit: Uint8Array): Uint8Array[] {
     const time = timeOf(unit);
     if (time === null) return [];
     const before = this.#latest ?? time;
     const step = (time - before + WRAP) % WRAP;
     if (step > WRAP / 2) {
-      // Pictures are not sent in the order in which they are shown.
+      // Pictures are not stored in the order in which they are shown.
       expect(WRAP - step < 2 * CLOCK, "The time jumps back.");
       return [];
     }
-    // Where they pause, it is told from when to when.
+    // If the pictures pause, both ends of the pause are marked.
     const last = step >= CLOCK ? this.last() : [];
     this.#latest = time;
     const isDue = this.#told === null || (time - this.#told + WRAP) % WRAP >= CLOCK;
@@ -266,7 +266,7 @@ class Pictures {
   }
 }
 
-/** Return when a picture is shown, in units of the clock, or null if that is not told. */
+/** Return when a picture is shown, in units of the clock, or null if it does not say. */
 function timeOf(unit: Uint8Array): number | null {
   const [zero, zero2, one, , , , , flags = 0] = unit;
   expect(zero === 0 && zero2 === 0 && one === 1, "The pictures are scrambled.");
@@ -275,7 +275,7 @@ function timeOf(unit: Uint8Array): number | null {
   return ((a >> 1) & 7) * 2 ** 30 + b * 2 ** 22 + (c >> 1) * 2 ** 15 + d * 2 ** 7 + (e >> 1);
 }
 
-/** Return a packet that begins and ends a unit. An adaptation field fills it. */
+/** Return a packet that holds a whole unit, padded with an adaptation field. */
 function packetOf(pid: number, count: number, ...parts: Uint8Array[]): Uint8Array {
   const payload = concat(parts);
   const filling = PACKET - 4 - payload.length;

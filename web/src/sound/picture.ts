@@ -1,8 +1,8 @@
 /**
  * A tiny grey picture that stands where the pictures were.
  *
- * The converter places the sound by them: if it starts after the first picture, or pauses while they go on, there is
- * silence in the MP3. So their times are sent, but none of them.
+ * The converter places the sound by the pictures: if it starts after the first one, or pauses while they go on, the MP3
+ * is silent there. So the times of the pictures are sent, but none of the pictures themselves.
  */
 import { bytesOf } from "./bytes";
 

@@ -8,7 +8,7 @@ const TIMESCALE = 1000;
 const IDENTITY = bytesOf("000100000000000000000000000000000001000000000000000000000000000040000000");
 const NOTHING = new Uint8Array();
 
-/** Return the box of a track in place of `pictures`. The picture lies at `offset` of the file. */
+/** Return the box of a track that replaces `pictures`. The picture is at `offset` in the file. */
 export function pictureTrack(pictures: Track, shown: Span, movieTimescale: number, offset: number): Uint8Array {
   const late = Math.round(shown.start * movieTimescale);
   const inMovie = Math.max(Math.round((shown.end - shown.start) * movieTimescale), 1);
@@ -53,7 +53,7 @@ export function pictureTrack(pictures: Track, shown: Span, movieTimescale: numbe
   );
 }
 
-/** https://www.webmproject.org/vp9/mp4/ describes VP8, too. */
+/** https://www.webmproject.org/vp9/mp4/ covers VP8, too. */
 function sampleEntry(): Uint8Array {
   const size = concat([bigEndian(WIDTH, 2), bigEndian(HEIGHT, 2)]);
   const resolution = u32(72 * 65536);
