@@ -22,7 +22,7 @@ pytestmark = pytest.mark.emulator
 ROOT = TEMPLATE.parent
 WITHIN_S = 10
 # What a deployment of one function reads.
-SOURCES = ("Makefile", "functions", "infra", "requirements", "stages", "pyproject.toml", "template.yaml")
+SOURCES = ("Makefile", "docs", "functions", "infra", "requirements", "stages", "web", "pyproject.toml", "template.yaml")
 LETTERS = "functions/notify/letters.py"
 OLD, NEW = "Your MP3 is ready", "Here is your MP3"
 
@@ -32,7 +32,7 @@ def changed(tmp_path: Path) -> Path:
     """A copy of this project in which the letters of notify have another subject."""
     for name in SOURCES:
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
         else:
             shutil.copy2(ROOT / name, tmp_path / name)
     (tmp_path / ".venv").symlink_to(ROOT / ".venv")

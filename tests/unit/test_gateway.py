@@ -37,7 +37,7 @@ def test_the_template_says_which_function_answers(method: str, path: str, functi
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
+        "/v2",
         "/v2/auth/me",
         "/v1/auth/me/",
         "/v1//auth/me",

@@ -196,7 +196,7 @@ def test_an_upgrade_is_answered_as_if_nobody_had_asked(functions: FakeFunctions,
 
 @pytest.mark.parametrize(
     ("target", "status"),
-    [("http://h.example:81/healthz", 200), ("HTTPS://h.example/healthz?a=b", 200), ("http://h.example", 404)],
+    [("http://h.example:81/healthz", 200), ("HTTPS://h.example/healthz?a=b", 200), ("http://h.example", 200)],
 )
 def test_an_address_as_a_proxy_gets_it_is_understood(functions: FakeFunctions, target: str, status: int):
     """Every server has to: https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2."""
