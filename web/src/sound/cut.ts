@@ -1,7 +1,5 @@
 /** What cutting a file comes to: the same file without its pictures. */
 export interface Cut {
-  /** How the name of such a file ends, without the dot. */
-  readonly ending: string;
   readonly mimeType: string;
   /** How many soundtracks it keeps: all of them. */
   readonly soundtracks: number;
