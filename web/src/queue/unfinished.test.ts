@@ -4,7 +4,7 @@ import type { Unfinished, UnfinishedUploads as Uploads } from "./unfinished";
 
 vi.mock("../api/client", () => ({ session: { isPassing: false } }));
 
-let stored: Map<string, string>;
+let storages: [Storage, Storage];
 let uploads: Uploads;
 
 const upload = (key: string, user: string | null = "ann") => ({ key, user, name: `${key}.mp4` }) as Unfinished;
@@ -12,13 +12,17 @@ const keys = (user: string | null) => uploads.of(user).map(({ key }) => key);
 
 beforeEach(async () => {
   const { UnfinishedUploads } = await import("./unfinished");
-  stored = new Map();
-  const storage = {
+  storages = [memory(), memory()];
+  uploads = new UnfinishedUploads(() => storages);
+});
+
+function memory(): Storage {
+  const stored = new Map<string, string>();
+  return {
     getItem: (key: string) => stored.get(key) ?? null,
     setItem: (key: string, value: string) => void stored.set(key, value),
-  };
-  uploads = new UnfinishedUploads(() => storage as unknown as Storage);
-});
+  } as unknown as Storage;
+}
 
 test("an upload is remembered once, as it was last", () => {
   uploads.keep({ ...upload("a"), sentBytes: 1 });
@@ -42,8 +46,18 @@ test("what is forgotten leaves the others", () => {
   expect(keys("ann")).toEqual(["b"]);
 });
 
+test("what is forgotten is so in both storages, since the session it was begun in may be over", () => {
+  uploads.keep(upload("a"));
+  storages.reverse();
+
+  uploads.forget("a");
+
+  storages.reverse();
+  expect(keys("ann")).toEqual([]);
+});
+
 test("what cannot be read is as nothing", () => {
-  stored.set("video2mp3.uploads", "{");
+  storages[0].setItem("video2mp3.uploads", "{");
 
   expect(keys("ann")).toEqual([]);
 });

@@ -25,38 +25,44 @@ export interface Unfinished {
  * `sessionStorage`, as the session is.
  */
 export class UnfinishedUploads {
-  constructor(private readonly storage: () => Storage) {}
+  /** `storages` gives the one to use now, and after it the other one, where something may lie that has to be forgotten. */
+  constructor(private readonly storages: () => readonly [Storage, ...Storage[]]) {}
 
   /** Those of one person. */
   of(user: string | null): Unfinished[] {
-    return this.#all().filter((upload) => upload.user === user);
+    return all(this.storages()[0]).filter((upload) => upload.user === user);
   }
 
   keep(upload: Unfinished): void {
-    this.#write([...this.#all().filter(({ key }) => key !== upload.key), upload]);
+    const [storage] = this.storages();
+    write(storage, [...all(storage).filter(({ key }) => key !== upload.key), upload]);
   }
 
   forget(key: string): void {
-    const all = this.#all();
-    const others = all.filter((upload) => upload.key !== key);
-    if (others.length < all.length) this.#write(others);
-  }
-
-  #all(): Unfinished[] {
-    try {
-      return JSON.parse(this.storage().getItem(KEY) ?? "[]");
-    } catch {
-      return [];
-    }
-  }
-
-  #write(uploads: Unfinished[]): void {
-    try {
-      this.storage().setItem(KEY, JSON.stringify(uploads));
-    } catch {
-      // Without room for it, an upload can only not be resumed after the page was closed.
+    for (const storage of this.storages()) {
+      const before = all(storage);
+      const others = before.filter((upload) => upload.key !== key);
+      if (others.length < before.length) write(storage, others);
     }
   }
 }
 
-export const unfinished = new UnfinishedUploads(() => (session.isPassing ? sessionStorage : localStorage));
+function all(storage: Storage): Unfinished[] {
+  try {
+    return JSON.parse(storage.getItem(KEY) ?? "[]");
+  } catch {
+    return [];
+  }
+}
+
+function write(storage: Storage, uploads: Unfinished[]): void {
+  try {
+    storage.setItem(KEY, JSON.stringify(uploads));
+  } catch {
+    // Without room for it, an upload can only not be resumed after the page was closed.
+  }
+}
+
+export const unfinished = new UnfinishedUploads(() =>
+  session.isPassing ? [sessionStorage, localStorage] : [localStorage, sessionStorage],
+);
