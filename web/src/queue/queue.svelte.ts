@@ -9,6 +9,7 @@ import { nextTry } from "./backoff";
 import { Claims } from "./claims";
 import { Few } from "./few";
 import { fingerprint, layoutOf } from "./fingerprint";
+import { isGone } from "./gone";
 import { fileBehind, handles, type FileHandle } from "./handles";
 import { Item } from "./item.svelte";
 import { Poll } from "./poll";
@@ -273,8 +274,10 @@ class Queue {
     const wantsSound = item.sent === null ? preferences.onlySound : item.sent === "sound";
     const extraction = wantsSound ? await extractionOf(item) : null;
     const layout = extraction && (await layoutOf(extraction).catch(() => null));
+    const gone = await isGone(file);
     // Meanwhile, it may have been stopped, and perhaps started again.
-    if (item.state !== "sending" || item.runs !== run) return;
+    if (item.state !== "sending" || item.runs !== run || !this.items.includes(item)) return;
+    if (gone) return this.#askForFile(item);
     // What cannot be read to its 64th KiB cannot be read to its end.
     item.extraction = layout === null ? null : extraction;
     const sent = item.extraction ? "sound" : "whole";
@@ -337,11 +340,7 @@ class Queue {
           this.#keep(item);
           void this.#send(item);
         },
-        fileGone: () => {
-          item.file = null;
-          this.#leave(item, "pause");
-          notices.say(`${item.name}: ${t.item.needsFile}`);
-        },
+        fileGone: () => this.#askForFile(item),
       },
     );
     this.#uploads.set(item, upload);
@@ -352,6 +351,12 @@ class Queue {
     this.#uploads.delete(item);
     item.move(move);
     this.#pump();
+  }
+
+  #askForFile(item: Item): void {
+    item.file = null;
+    this.#leave(item, "pause");
+    notices.say(`${item.name}: ${t.item.needsFile}`);
   }
 
   async #logInAgain(item: Item): Promise<void> {

@@ -275,6 +275,36 @@ test("a file that is gone is asked for, and another one in its place is not take
   expect(await queue.resume(item)).toBe(false);
 });
 
+test("a file that is gone when its upload goes on costs nothing of what was sent", async () => {
+  world.sound = soundOf("sound");
+  const { item } = await sending();
+  queue.pause(item);
+  const gone = () => ({ arrayBuffer: () => Promise.reject(new DOMException("", "NotReadableError")) });
+  item.file!.slice = gone as unknown as File["slice"];
+  world.sound = null;
+
+  await queue.resume(item);
+  await settled();
+
+  expect([item.state, item.file, item.uploadUrl]).toEqual(["paused", null, "https://example.com/v1/uploads/u1"]);
+  expect(world.api["endUpload"]).not.toHaveBeenCalled();
+});
+
+test("nothing is sent after a logout, even if it was being looked into", async () => {
+  world.sound = soundOf("sound");
+  const { open, opened } = gate();
+  world.looking = opened;
+  await queue.add([{ file: talk() }]);
+  await queue.start();
+
+  queue.clear();
+  open();
+  await settled();
+
+  expect(world.uploads).toEqual([]);
+  expect(world.stored).toEqual([]);
+});
+
 test("an upload that another tab is sending is neither shown nor remembered here", async () => {
   const { item } = await sending();
   const kept = world.stored;

@@ -6,6 +6,7 @@ import { LoginNeeded, problemOf, type Problem } from "../api/problem";
 import type { Extraction } from "../sound";
 import { nextTry } from "./backoff";
 import { ExtractionSource } from "./extraction_source";
+import { isGone } from "./gone";
 
 // What fits one call of a function on AWS.
 const SLICE = 4 * 1024 * 1024;
@@ -215,14 +216,4 @@ export class Upload {
 interface Attempt {
   tus: TusUpload | null;
   source: ExtractionSource | null;
-}
-
-/** Whether a file was deleted, moved or changed since it was chosen. https://w3c.github.io/FileAPI/#dfn-error-codes */
-async function isGone(file: File): Promise<boolean> {
-  try {
-    await file.slice(0, 1).arrayBuffer();
-    return false;
-  } catch (error) {
-    return error instanceof DOMException && ["NotReadableError", "NotFoundError"].includes(error.name);
-  }
 }
