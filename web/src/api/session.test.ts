@@ -126,7 +126,7 @@ describe("a session", () => {
     expect(await session.token()).toBe("access-after-refresh-1");
   });
 
-  test("that has begun anew is not replaced by an answer to the one before", async () => {
+  test("is not replaced by a late answer to the session before it", async () => {
     const session = new Session(deps);
     session.begin(tokens("1"), { lasting: true });
     now = 1_000_000;

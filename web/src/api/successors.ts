@@ -1,4 +1,4 @@
-/** What copies of a tab say to each other: by a BroadcastChannel, or by something like it. */
+/** How copies of a tab talk to each other. A BroadcastChannel is one. */
 export interface Channel {
   postMessage(message: Message): void;
   onmessage: ((event: MessageEvent<Message>) => void) | null;
@@ -9,8 +9,8 @@ type Message = { spent: string; next: string } | { wanted: string };
 const ANSWER_MS = 150;
 
 /**
- * Which refresh token has taken the place of one that was spent. A tab that is duplicated copies its `sessionStorage`, so
- * both have the same token, which works once. `localStorage` needs none of this, since all tabs read the same.
+ * Knows which refresh token has replaced one that was spent. Duplicating a tab copies its `sessionStorage`, so both tabs
+ * have the same token, which works only once. `localStorage` does not need this, since all tabs share it.
  */
 export class Successors {
   #next = new Map<string, string>();
@@ -23,13 +23,13 @@ export class Successors {
     if (channel !== null) channel.onmessage = ({ data }) => this.#hear(data);
   }
 
-  /** Tell the other tabs what has come for a token. */
+  /** Tell the other tabs which token has replaced one. */
   announce(spent: string, next: string): void {
     this.#next.set(spent, next);
     this.channel?.postMessage({ spent, next });
   }
 
-  /** The token that is valid now, if `token` or one that came for it was spent by another tab. */
+  /** The token that is valid now. It is another one than `token` if a copy of this tab has spent that. */
   async latest(token: string): Promise<string> {
     if (this.channel !== null) {
       this.channel.postMessage({ wanted: token });

@@ -1,4 +1,4 @@
-/** No service is asked more often. */
+/** The service is never asked more often. */
 export const LEAST_POLL_MS = 1000;
 const LATE_MS = 10_000;
 

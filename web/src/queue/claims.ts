@@ -20,8 +20,8 @@ export class Claims {
   }
 
   /**
-   * Claim an upload unless another tab has it, and say whether it is ours. Right after a reload, the page that was left
-   * may hold it for another moment, so it is tried until `patienceMs` have passed.
+   * Claim an upload unless another tab has it, and return whether that worked. Right after a reload, the old page may hold
+   * its claim for another moment, so this keeps trying for `patienceMs`.
    */
   async take(key: string, patienceMs: number): Promise<boolean> {
     if (this.has(key)) return true;

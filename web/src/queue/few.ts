@@ -1,4 +1,4 @@
-/** Runs only a few tasks at the same time, the first first. */
+/** Runs at most `limit` tasks at the same time, in the order in which they come. */
 export class Few {
   #running = 0;
   #waiting: (() => void)[] = [];

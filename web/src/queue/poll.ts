@@ -1,6 +1,6 @@
 import { LEAST_POLL_MS, nextPoll } from "./backoff";
 
-/** Asks again and again, never twice at a time, and never earlier than a second after it has asked before. */
+/** Asks again and again, with one question at a time, and at least a second between two of them. */
 export class Poll {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #waitMs = 0;

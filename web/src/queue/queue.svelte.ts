@@ -43,7 +43,7 @@ class Queue {
   /** Counts how often all was forgotten. */
   #clears = 0;
 
-  /** Take up the uploads that were interrupted, but for those that are alive in another tab. */
+  /** Take up the uploads that were interrupted, except those that are alive in another tab. */
   async restore(): Promise<void> {
     const { user } = session;
     const before = this.#clears;

@@ -109,7 +109,7 @@ test("what an older attempt still says or sends is ignored", async () => {
 });
 
 test.each(["NotReadableError", "NotFoundError"])(
-  "a file that gives %s is asked for, not tried for ever",
+  "a file that gives %s is asked for, and not tried again and again",
   async (name) => {
     await begin(unreadable(name));
 
