@@ -223,6 +223,24 @@ def test_a_device_that_is_not_ones_own_keeps_nothing_of_an_upload(ann: Visitor, 
     assert kept == ["video2mp3.preferences"]
 
 
+def test_a_copy_of_a_tab_shares_its_session(ann: Visitor, clip: Path) -> None:
+    """Both have the same refresh token, which works once; whoever sends it again is logged out everywhere."""
+    ann.arrives().chooses(clip).presses("Convert")
+    ann.page.get_by_label("This is not my device").check()
+    ann.signs_up().sees(clip, "completed")
+    with ann.page.expect_popup() as popup:
+        ann.page.evaluate("window.open('#/library')")
+    copy = popup.value
+
+    for _ in range(2):
+        ann.page.wait_for_timeout(6000)  # so that the access tokens are too old
+        copy.goto(ann.url + "#/account")
+        ann.arrives("#/account")
+        for page in (copy, ann.page):
+            page.reload()
+            expect(page.get_by_text(ann.email)).to_be_visible()
+
+
 def test_what_was_waiting_is_not_lost_either(ann: Visitor, large: Path, tmp_path: Path) -> None:
     others = [tmp_path / f"{name}.mp4" for name in ("second", "third")]
     for other in others:
