@@ -140,6 +140,107 @@ def test_an_upload_goes_on_after_a_reload(ann: Visitor, large: Path) -> None:
     assert ann.offsets[0] >= before
 
 
+@pytest.fixture
+def long_sound(media: Media) -> Path:
+    """A video whose sound alone has several slices."""
+    return media.video("mov", 240)
+
+
+def test_an_upload_of_the_sound_goes_on_after_a_reload(ann: Visitor, long_sound: Path) -> None:
+    """The sound is taken out again, and its bytes are the same."""
+    ann.arrives().sends_at(4 * MIB).converts(long_sound).has_sent(long_sound, 0.5)
+    before = ann.offsets[-1]
+    ann.page.on("dialog", lambda dialog: dialog.accept())
+
+    ann.page.reload()
+    ann.sees(long_sound, "paused")
+    ann.offsets.clear()
+    ann.sends_at(FAST).chooses(long_sound).sees(long_sound, "completed")
+
+    assert ann.offsets[0] >= before
+    expect(ann.row(long_sound)).to_contain_text("instead of")
+
+
+def test_an_upload_of_the_sound_goes_on_after_a_pause(ann: Visitor, long_sound: Path) -> None:
+    ann.arrives().sends_at(4 * MIB).converts(long_sound).has_sent(long_sound, 0.3)
+
+    ann.presses(f"Pause {long_sound.name}").sees(long_sound, "paused")
+    ann.sends_at(FAST).presses(f"Continue {long_sound.name}").sees(long_sound, "completed")
+
+    assert ann.offsets.count(0) == 1
+    expect(ann.row(long_sound)).to_contain_text("instead of")
+
+
+def test_sound_that_cannot_be_taken_out_to_its_end_is_sent_as_a_whole_file(
+    ann: Visitor, media: Media, tmp_path: Path
+) -> None:
+    """Its clock jumps back in the middle, which is found when a part of the sound is sent already."""
+    video = tmp_path / "twice.ts"
+    video.write_bytes(media.video("mpeg-ts", 120).read_bytes() * 2)
+    ann.arrives()
+
+    with ann.page.expect_response(lambda answer: answer.request.method == "DELETE" and answer.status == 204):
+        ann.converts(video)
+    ann.sees(video, "completed")
+
+    assert ann.offsets.count(0) == 2
+    expect(ann.row(video)).not_to_contain_text("instead of")
+
+
+def test_a_second_tab_leaves_the_uploads_of_the_first_alone(ann: Visitor, large: Path) -> None:
+    """It neither shows them, nor goes on with them, nor remembers them when it is closed."""
+    ann.prefers(**WHOLE_FILE).arrives().sends_at(2 * MIB).converts(large).has_sent(large, 0.2)
+
+    second = ann.page.context.new_page()
+    second.goto(ann.url)
+    second.wait_for_timeout(2500)
+    assert second.get_by_role("article").count() == 0
+    second.close()
+
+    ann.sends_at(FAST).sees(large, "completed")
+    assert ann.offsets.count(0) == 1
+    assert ann.page.evaluate("localStorage.getItem('video2mp3.uploads')") == "[]"
+
+
+def test_a_logout_in_one_tab_leaves_nothing_in_the_other(ann: Visitor, clip: Path) -> None:
+    ann.arrives().converts(clip).sees(clip, "completed")
+    second = ann.page.context.new_page()
+    second.goto(ann.url + "#/account")
+
+    second.get_by_role("button", name="Log out").click()
+
+    expect(ann.row(clip)).to_be_hidden()
+    expect(ann.page.get_by_role("button", name="Log in", exact=True)).to_be_visible()
+
+
+def test_a_device_that_is_not_ones_own_keeps_nothing_of_an_upload(ann: Visitor, large: Path) -> None:
+    ann.prefers(**WHOLE_FILE).arrives().sends_at(2 * MIB).chooses(large).presses("Convert")
+    ann.page.get_by_label("This is not my device").check()
+    ann.signs_up().has_sent(large, 0.2)
+
+    kept = ann.page.evaluate("Object.keys(localStorage)")
+
+    assert kept == ["video2mp3.preferences"]
+
+
+def test_a_copy_of_a_tab_shares_its_session(ann: Visitor, clip: Path) -> None:
+    """Both have the same refresh token, which works once; whoever sends it again is logged out everywhere."""
+    ann.arrives().chooses(clip).presses("Convert")
+    ann.page.get_by_label("This is not my device").check()
+    ann.signs_up().sees(clip, "completed")
+    with ann.page.expect_popup() as popup:
+        ann.page.evaluate("window.open('#/library')")
+    copy = popup.value
+
+    for _ in range(2):
+        ann.page.wait_for_timeout(6000)  # so that the access tokens are too old
+        copy.goto(ann.url + "#/account")
+        ann.arrives("#/account")
+        for page in (copy, ann.page):
+            page.reload()
+            expect(page.get_by_text(ann.email)).to_be_visible()
+
+
 def test_what_was_waiting_is_not_lost_either(ann: Visitor, large: Path, tmp_path: Path) -> None:
     others = [tmp_path / f"{name}.mp4" for name in ("second", "third")]
     for other in others:

@@ -1,6 +1,7 @@
 """Building the page: when it is done, what is left when it fails, and what a person is told."""
 
 import fcntl
+import json
 import re
 import shutil
 import signal
@@ -8,7 +9,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -296,6 +299,33 @@ def test_what_compresses_well_is_there_in_its_compressed_forms():
         sizes = {coding: len(form.body) for coding, form in file.representations.items()}
         if name.endswith(".js") and sizes["identity"] > 1024:
             assert sizes["br"] < sizes["gzip"] < sizes["identity"], name
+
+
+def test_a_first_visit_and_a_first_file_load_little():
+    """A phone on a slow network waits for every kilobyte. The sizes are those of gzip, which every browser takes."""
+    web.build(print)
+    chunks = json.loads((ROOT / "functions/page/site/.manifest.json").read_text())
+    # These two are not imported, but loaded at once: the login, and the larger of the languages.
+    at_once = _files(chunks, "index.html", "src/account/LogIn.svelte", "src/lang/de.ts") | {"index.html"}
+    of_extractor = _files(chunks, "src/sound/index.ts") - at_once
+
+    assert _gzipped(at_once) <= 60_000
+    assert _gzipped(of_extractor) <= 80_000
+
+
+def _files(chunks: Mapping[str, Any], *names: str) -> set[str]:
+    """The files of these chunks, and of all that they import."""
+    found: set[str] = set()
+    for name in names:
+        chunk = chunks[name]
+        found |= {chunk["file"], *chunk.get("css", ())} | _files(chunks, *chunk.get("imports", ()))
+    return found
+
+
+def _gzipped(names: Iterable[str]) -> int:
+    site = load_site(ROOT / "functions/page/site")
+    forms = [site[name].representations for name in names]
+    return sum(len((form.get("gzip") or form["identity"]).body) for form in forms)
 
 
 def test_the_modules_of_the_page_pass_their_own_tests():

@@ -46,7 +46,7 @@ async function extract(file: File, target: FileHandle): Promise<object> {
   const told = { opened: true, duration, title, tracks };
   const extraction = await found.extraction();
   if (!extraction) return { ...told, extracted: false };
-  const { fileName, mimeType, bytes } = extraction;
+  const { mimeType, bytes } = extraction;
   let peak = 0;
   try {
     for await (const part of extraction.stream(new AbortController().signal)) {
@@ -56,7 +56,7 @@ async function extract(file: File, target: FileHandle): Promise<object> {
   } catch (error) {
     return { ...told, extracted: false, rejected: String(error) };
   }
-  return { ...told, extracted: true, fileName, mimeType, bytes, peak };
+  return { ...told, extracted: true, mimeType, bytes, peak };
 }
 
 for await (const line of createInterface({ input: process.stdin })) {

@@ -2,6 +2,7 @@ import { address } from "./address";
 import { LoginNeeded, problemOf, Unreachable, type Problem } from "./problem";
 import type { components } from "./schema";
 import { Session, type Tokens } from "./session";
+import { Successors } from "./successors";
 
 type Schemas = components["schemas"];
 export type Conversion = Schemas["Conversion"];
@@ -14,11 +15,13 @@ interface Request {
   method?: string;
   json?: unknown;
   headers?: Record<string, string>;
-  signal?: AbortSignal;
 }
 
-/** Dispatches `end` when the service no longer accepts the session. */
-export const sessionEnds = new EventTarget();
+/** Long enough for every answer of the API. Uploads have a watch of their own. */
+const ANSWER_MS = 20_000;
+
+/** Dispatches `end` when the service no longer accepts the session, and `change` when the person is another one, or none. */
+export const sessionEvents = new EventTarget();
 
 export const session = new Session({
   refresh: (token) =>
@@ -30,16 +33,19 @@ export const session = new Session({
     ),
   lasting: localStorage,
   passing: sessionStorage,
+  successors: new Successors("BroadcastChannel" in globalThis ? new BroadcastChannel("video2mp3.session") : null),
   now: Date.now,
   // Web Locks exist only on secure origins. Elsewhere, people have to make do with one tab at a time.
   exclusively: async (work) =>
     "locks" in navigator ? await navigator.locks.request("video2mp3.refresh", work) : await work(),
-  ended: () => sessionEnds.dispatchEvent(new Event("end")),
+  ended: () => sessionEvents.dispatchEvent(new Event("end")),
+  changed: () => sessionEvents.dispatchEvent(new Event("change")),
 });
 
 async function send(path: string, { json, ...request }: Request = {}): Promise<Response> {
   const init: RequestInit = {
     ...request,
+    signal: AbortSignal.timeout(ANSWER_MS),
     headers: { ...request.headers },
     credentials: "omit",
   };
@@ -47,10 +53,14 @@ async function send(path: string, { json, ...request }: Request = {}): Promise<R
     init.body = JSON.stringify(json);
     init.headers = { ...request.headers, "Content-Type": "application/json" };
   }
+  return await reached(fetch(address(path), init));
+}
+
+/** Fetching rejects if the service cannot be reached, or takes too long; so does reading what it answers. */
+async function reached<T>(waiting: Promise<T>): Promise<T> {
   try {
-    return await fetch(address(path), init);
-  } catch (error) {
-    if (request.signal?.aborted) throw error;
+    return await waiting;
+  } catch {
     throw new Unreachable();
   }
 }
@@ -70,13 +80,13 @@ async function sendAsUser(path: string, request: Request = {}): Promise<Response
 }
 
 async function problemIn(answer: Response): Promise<Problem> {
-  return problemOf(answer.status, await answer.text());
+  return problemOf(answer.status, await reached(answer.text()));
 }
 
 async function read<T>(sending: Promise<Response>): Promise<T> {
   const answer = await sending;
   if (!answer.ok) throw await problemIn(answer);
-  return (answer.status === 204 ? undefined : await answer.json()) as T;
+  return (answer.status === 204 ? undefined : await reached(answer.json())) as T;
 }
 
 const conversion = (id: string) => `v1/conversions/${encodeURIComponent(id)}`;
@@ -94,9 +104,11 @@ export const api = {
 
   usage: () => read<Usage>(sendAsUser("v1/usage")),
 
-  /** One page of the person's conversions, newest first. */
-  list: (cursor: string | null, limit = 50) =>
-    read<Page>(sendAsUser(`v1/conversions?${new URLSearchParams({ limit: `${limit}`, ...(cursor && { cursor }) })}`)),
+  /** One page of the person's conversions, newest first; only those in `state` if it is given. */
+  list: (cursor: string | null, limit = 50, state?: Conversion["state"]) => {
+    const query = new URLSearchParams({ limit: `${limit}`, ...(cursor && { cursor }), ...(state && { state }) });
+    return read<Page>(sendAsUser(`v1/conversions?${query}`));
+  },
 
   /** The conversions with these ids as they are now; null if nothing has changed since `etag`. */
   async watch(
@@ -109,7 +121,7 @@ export const api = {
     if (answer.status === 304) return null;
     if (!answer.ok) throw await problemIn(answer);
     return {
-      items: ((await answer.json()) as Page).items,
+      items: ((await reached(answer.json())) as Page).items,
       etag: answer.headers.get("ETag"),
     };
   },
@@ -153,7 +165,7 @@ export const api = {
       headers: { Range: `bytes=0-${bytes - 1}` },
     });
     if (!answer.ok) throw await problemIn(answer);
-    return new Uint8Array(await answer.arrayBuffer());
+    return new Uint8Array(await reached(answer.arrayBuffer()));
   },
 };
 

@@ -24,6 +24,20 @@ const tokens = (name: string): Tokens => ({
   refresh_expires_in: 2_592_000,
 });
 
+/** Tokens of a person, whose access token says who they are. */
+const tokensOf = (user: string, name = user): Tokens => ({
+  ...tokens(name),
+  access_token: `e30.${btoa(JSON.stringify({ sub: user }))}.${name}`,
+});
+
+/** A promise that a test settles. */
+function later<T>() {
+  let resolve!: (value: T) => void;
+  let reject!: (error: unknown) => void;
+  const promise = new Promise<T>((done, failed) => ([resolve, reject] = [done, failed]));
+  return { promise, resolve, reject };
+}
+
 let now: number;
 let deps: SessionDeps;
 
@@ -33,9 +47,11 @@ beforeEach(() => {
     refresh: vi.fn(async (token: string) => tokens(`after-${token}`)),
     lasting: new MemoryStorage(),
     passing: new MemoryStorage(),
+    successors: { announce: vi.fn(), latest: async (token) => token },
     now: () => now,
     exclusively: (work) => work(),
     ended: vi.fn(),
+    changed: vi.fn(),
   };
 });
 
@@ -77,7 +93,7 @@ describe("a session", () => {
     session.begin(tokens("1"), { lasting: false });
 
     expect(deps.lasting.length).toBe(0);
-    expect(deps.passing.length).toBe(1);
+    expect(deps.passing.getItem("video2mp3.session")).toBe("refresh-1");
   });
 
   test("ends when the service refuses the refresh token", async () => {
@@ -108,5 +124,110 @@ describe("a session", () => {
     session.distrust("access-1");
 
     expect(await session.token()).toBe("access-after-refresh-1");
+  });
+
+  test("is not replaced by a late answer to the session before it", async () => {
+    const session = new Session(deps);
+    session.begin(tokens("1"), { lasting: true });
+    now = 1_000_000;
+    const answer = later<Tokens>();
+    deps.refresh = vi.fn(() => answer.promise);
+    const waiting = session.token();
+
+    session.begin(tokens("2"), { lasting: true });
+    deps.refresh = vi.fn(async (token: string) => tokens(`after-${token}`));
+    answer.resolve(tokens("late"));
+
+    expect(await session.token()).toBe("access-2");
+    expect(await waiting).toBe("access-after-refresh-2");
+  });
+
+  test("stays ended although an answer comes late, whatever it says", async () => {
+    for (const settle of ["resolve", "reject"] as const) {
+      const session = new Session(deps);
+      session.begin(tokens("1"), { lasting: true });
+      now += 1_000_000;
+      const answer = later<Tokens>();
+      deps.refresh = () => answer.promise;
+      const waiting = session.token();
+
+      session.end();
+      answer[settle](settle === "resolve" ? tokens("late") : (new Problem(401, "invalid-token", "") as never));
+
+      await expect(waiting).rejects.toBeInstanceOf(LoginNeeded);
+      expect(session.exists).toBe(false);
+      expect(deps.ended).not.toHaveBeenCalled();
+    }
+  });
+
+  test("spends the token that a copy of the tab got for the common one", async () => {
+    const session = new Session(deps);
+    session.begin(tokens("1"), { lasting: false });
+    now = 1_000_000;
+    deps.successors.latest = async () => "refresh-of-the-copy";
+
+    await session.token();
+
+    expect(vi.mocked(deps.refresh).mock.calls).toEqual([["refresh-of-the-copy"]]);
+    expect(deps.successors.announce).toHaveBeenCalledWith("refresh-of-the-copy", "refresh-after-refresh-of-the-copy");
+  });
+});
+
+describe("a tab", () => {
+  function twoTabs() {
+    const there = new Session({ ...deps, changed: vi.fn() });
+    const session = new Session(deps);
+    session.begin(tokensOf("ann"), { lasting: true });
+    there.notice();
+    return { session, there };
+  }
+
+  test("notices that another person has logged in elsewhere, and forgets the access token", async () => {
+    const { session, there } = twoTabs();
+
+    there.begin(tokensOf("bob"), { lasting: true });
+    session.notice();
+
+    expect(deps.changed).toHaveBeenCalledOnce();
+    expect(await session.token()).toBe("access-after-refresh-bob");
+  });
+
+  test("notices that the person has logged out elsewhere", async () => {
+    const { session, there } = twoTabs();
+
+    there.end();
+    session.notice();
+
+    expect(deps.changed).toHaveBeenCalledOnce();
+    await expect(session.token()).rejects.toBeInstanceOf(LoginNeeded);
+  });
+
+  test("keeps what it shows when the same person logs in again after their session has ended", async () => {
+    const { session } = twoTabs();
+    now = 1_000_000;
+    deps.refresh = () => Promise.reject(new Problem(401, "invalid-token", ""));
+    await expect(session.token()).rejects.toBeInstanceOf(LoginNeeded);
+
+    session.begin(tokensOf("ann", "again"), { lasting: true });
+
+    expect(deps.changed).not.toHaveBeenCalled();
+  });
+
+  test("does not keep what it shows when another person logs in after a session has ended", async () => {
+    const { session } = twoTabs();
+    now = 1_000_000;
+    deps.refresh = () => Promise.reject(new Problem(401, "invalid-token", ""));
+    await expect(session.token()).rejects.toBeInstanceOf(LoginNeeded);
+
+    session.begin(tokensOf("bob"), { lasting: true });
+
+    expect(deps.changed).toHaveBeenCalledOnce();
+    expect((await session.token()).endsWith("bob")).toBe(true);
+  });
+
+  test("takes what was begun before the first login as that of whoever logs in", () => {
+    new Session(deps).begin(tokensOf("ann"), { lasting: true });
+
+    expect(deps.changed).not.toHaveBeenCalled();
   });
 });

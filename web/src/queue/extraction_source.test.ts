@@ -13,7 +13,6 @@ function streamOf(parts: readonly string[]): ReadableStream<Uint8Array> {
 
 function extraction(...parts: string[]) {
   return {
-    fileName: "talk.m4a",
     mimeType: "audio/mp4",
     bytes: null,
     stream: vi.fn(() => streamOf(parts)),
@@ -67,4 +66,35 @@ test("a file that is shorter than before is not silently cut off", async () => {
 
   await expect(source.slice(5, 9)).rejects.toThrow("shorter");
   expect(source.broken).not.toBeNull();
+});
+
+test("a source that was closed gives nothing more, and is not broken", async () => {
+  let give: () => void = () => {};
+  const source = new ExtractionSource({
+    stream: () =>
+      new ReadableStream({
+        pull: (controller) =>
+          new Promise((resolve) => {
+            give = () => (controller.enqueue(new Uint8Array(8)), resolve());
+          }),
+      }),
+  });
+  const pending = source.slice(0, 4);
+  await Promise.resolve();
+
+  source.close();
+  expect(() => give()).toThrow();
+
+  await expect(pending).rejects.toThrow("closed");
+  await expect(source.slice(0, 4)).rejects.toThrow("closed");
+  expect(source.broken).toBeNull();
+});
+
+test("reading is told while there is no slice yet", async () => {
+  const read = vi.fn();
+  const source = new ExtractionSource(extraction("ab", "cd", "ef", "gh"), read);
+
+  await source.slice(6, 8);
+
+  expect(read).toHaveBeenCalledTimes(4);
 });

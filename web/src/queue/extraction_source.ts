@@ -15,14 +15,20 @@ export class ExtractionSource {
   #held = 0; // bytes in #parts
   #done = false;
 
-  constructor(private readonly extraction: Extraction) {}
+  #closed = false;
+
+  /** `onRead` is called whenever something was read, which may go on for long before there is a slice. */
+  constructor(
+    private readonly extraction: Pick<Extraction, "stream">,
+    private readonly onRead: () => void = () => {},
+  ) {}
 
   async slice(start: number, end: number): Promise<{ value: Blob | null; done: boolean }> {
     try {
-      if (start < this.#position) this.close();
+      if (start < this.#position) this.#rewind();
       await this.#readUntil(start, end);
     } catch (error) {
-      this.broken = error;
+      if (!this.#closed) this.broken = error;
       throw error;
     }
     const value = new Blob(this.#parts as BlobPart[]).slice(0, end - start);
@@ -32,8 +38,13 @@ export class ExtractionSource {
     };
   }
 
-  /** Stop reading. The next slice begins again from the start. */
+  /** Stop reading for good. A slice that is being read is rejected. */
   close(): void {
+    this.#closed = true;
+    this.#rewind();
+  }
+
+  #rewind(): void {
     this.#abort.abort();
     this.#reader?.cancel().catch(() => {});
     this.#reader = null;
@@ -43,6 +54,7 @@ export class ExtractionSource {
   }
 
   async #readUntil(start: number, end: number): Promise<void> {
+    this.#throwIfClosed();
     if (this.#reader === null) {
       this.#abort = new AbortController();
       this.#reader = this.extraction.stream(this.#abort.signal).getReader();
@@ -51,7 +63,8 @@ export class ExtractionSource {
     this.#dropBefore(start);
     while (!this.#done && this.#position + this.#held < end) {
       const { value, done } = await reader.read();
-      if (reader !== this.#reader) throw new DOMException("The source was closed.", "AbortError");
+      this.#throwIfClosed();
+      this.onRead();
       if (done) {
         this.#done = true;
       } else {
@@ -61,6 +74,10 @@ export class ExtractionSource {
       }
     }
     if (this.#position < start) throw new Error("The extraction is shorter than before.");
+  }
+
+  #throwIfClosed(): void {
+    if (this.#closed) throw new DOMException("The source was closed.", "AbortError");
   }
 
   #dropBefore(start: number): void {

@@ -38,18 +38,23 @@ export const handles = {
 
   forget: (key: string) => run("readwrite", (store) => store.delete(key)).catch(() => {}),
 
-  /** The file behind a kept handle; null if there is none, or if the browser would have to ask and must not. */
-  async file(key: string, { mayAsk }: { mayAsk: boolean }): Promise<File | null> {
-    try {
-      const handle = await run<FileHandle | undefined>("readonly", (store) => store.get(key));
-      if (handle === undefined) return null;
-      let permission = (await handle.queryPermission?.({ mode: "read" })) ?? "prompt";
-      if (permission === "prompt" && mayAsk) {
-        permission = (await handle.requestPermission?.({ mode: "read" })) ?? "denied";
-      }
-      return permission === "granted" ? await handle.getFile() : null;
-    } catch {
-      return null;
-    }
-  },
+  /** The handle that was kept; null if there is none. */
+  get: (key: string) =>
+    run<FileHandle | undefined>("readonly", (store) => store.get(key)).then(
+      (handle) => handle ?? null,
+      () => null,
+    ),
 };
+
+/** The file behind a handle; null if it is gone, or the browser wants to ask and must not. */
+export async function fileBehind(handle: FileHandle, { mayAsk }: { mayAsk: boolean }): Promise<File | null> {
+  try {
+    let permission = (await handle.queryPermission?.({ mode: "read" })) ?? "prompt";
+    if (permission === "prompt" && mayAsk) {
+      permission = (await handle.requestPermission?.({ mode: "read" })) ?? "denied";
+    }
+    return permission === "granted" ? await handle.getFile() : null;
+  } catch {
+    return null;
+  }
+}

@@ -2,6 +2,7 @@ import type { Conversion } from "../api/client";
 import { NO_CHOICES, type FileChoices, type OptionValues } from "../options/options";
 import { randomName } from "../random";
 import type { Extraction, Sound } from "../sound";
+import type { FileHandle } from "./handles";
 import { Speed } from "./speed";
 import { after, type Move, type State } from "./states";
 import type { Unfinished } from "./unfinished";
@@ -10,7 +11,9 @@ import type { Unfinished } from "./unfinished";
 export class Item {
   state = $state<State>("ready");
   file = $state.raw<File | null>(null);
-  /** What is in the file; null until it has been examined, and if it cannot be read here. */
+  /** Leads to the file after the page was closed; null where the browser gives none. */
+  handle: FileHandle | null = null;
+  /** What is in the file; null before it was looked at, and if it cannot be read here. */
   sound = $state.raw<Sound | null>(null);
   choices = $state<FileChoices>({ ...NO_CHOICES });
 
@@ -36,7 +39,11 @@ export class Item {
   /** What examining the file will find. */
   looking: Promise<Sound | null> = Promise.resolve(null);
   extraction: Extraction | null = null;
-  /** How often sending has started. */
+  /** A digest of the beginning of the sound that is sent. */
+  layout: string | null = null;
+  /** Whether something that the person has asked for is still being done. */
+  isBusy = false;
+  /** How often it was begun to be sent. */
   runs = 0;
 
   readonly #speed = new Speed();
@@ -55,6 +62,7 @@ export class Item {
     item.sent = upload.sent;
     item.sentBytes = upload.sentBytes;
     item.totalBytes = upload.sent === "whole" ? upload.bytes : null;
+    item.layout = upload.layout;
     item.sentOptions = upload.options;
     return item;
   }
@@ -120,6 +128,7 @@ export class Item {
     this.key = randomName();
     this.uploadUrl = null;
     this.sent = null;
+    this.layout = null;
     this.sentBytes = 0;
     this.totalBytes = null;
     this.conversionId = null;

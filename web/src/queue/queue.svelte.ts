@@ -1,14 +1,18 @@
 import { account } from "../account/account.svelte";
-import { api, session, type Conversion } from "../api/client";
-import { LoginNeeded, Problem } from "../api/problem";
+import { api, session, type Conversion, type Page } from "../api/client";
+import { LoginNeeded, Problem, Unreachable } from "../api/problem";
 import { t } from "../lang";
 import { notices } from "../notices.svelte";
 import { optionValues } from "../options/options";
 import { preferences } from "../options/preferences.svelte";
-import { nextPoll, nextTry } from "./backoff";
-import { fingerprint } from "./fingerprint";
-import { handles, type FileHandle } from "./handles";
+import { nextTry } from "./backoff";
+import { Claims } from "./claims";
+import { Few } from "./few";
+import { fingerprint, layoutOf } from "./fingerprint";
+import { isGone } from "./gone";
+import { fileBehind, handles, type FileHandle } from "./handles";
 import { Item } from "./item.svelte";
+import { Poll } from "./poll";
 import { isAtService, isOver, needsPage, next } from "./states";
 import { unfinished } from "./unfinished";
 import { Upload } from "./upload";
@@ -19,6 +23,9 @@ export interface Dropped {
 }
 
 const IDS_AT_ONCE = 100;
+const LOOKS_AT_ONCE = 2;
+// How long the page that was left by a reload may hold its claims.
+const RELOAD_MS = 1000;
 
 /** All files on this page that are on their way to MP3s. */
 class Queue {
@@ -29,51 +36,82 @@ class Queue {
   needsPage = $derived(this.items.some((item) => needsPage(item.state)));
 
   #uploads = new Map<Item, Upload>();
-  #poll: ReturnType<typeof setTimeout> | undefined;
-  #pollMs = 0;
+  #claims = new Claims(navigator.locks);
+  #looks = new Few(LOOKS_AT_ONCE);
+  #poll = new Poll(() => this.#ask());
   #etag: { ids: string; value: string | null } = { ids: "", value: null };
+  /** Counts how often all was forgotten. */
+  #clears = 0;
 
-  /** Take up the uploads that were interrupted. */
+  /** Take up the uploads that were interrupted, except those that are alive in another tab. */
   async restore(): Promise<void> {
-    for (const upload of unfinished.all()) {
+    const { user } = session;
+    const before = this.#clears;
+    const found = unfinished.of(user);
+    const mine = await Promise.all(found.map(({ key }) => this.#claims.take(key, RELOAD_MS)));
+    if (this.#clears !== before) return;
+    // The other tab may have been done with some of them before it let go.
+    const left = new Map(unfinished.of(user).map((upload) => [upload.key, upload]));
+    for (const [index, { key }] of found.entries()) {
+      if (!mine[index] || this.items.some((item) => item.key === key)) continue;
+      const upload = left.get(key);
+      // What takeUp has found is at the service completely.
+      if (upload === undefined || this.items.some((item) => item.conversionId === (idIn(upload.url) ?? ""))) {
+        this.#forget(key);
+        continue;
+      }
       const item = Item.ofUpload(upload);
       this.items.push(item);
-      const file = session.exists ? await handles.file(item.key, { mayAsk: false }) : null;
-      if (file !== null) await this.#continueWith(item, file);
+      item.handle = await handles.get(key);
+      const file = session.exists ? await this.#fileOf(item, { mayAsk: false }) : null;
+      if (file !== null) this.#continueWith(item, file);
+      if (this.#clears !== before) return;
     }
   }
 
   /** Take up the conversions that the service is working on. */
   async takeUp(): Promise<void> {
-    const { items } = await api.list(null).catch(() => ({ items: [] }));
-    const known = new Set(this.items.map((item) => item.conversionId));
-    for (const conversion of items.toReversed()) {
-      if (isAtService(conversion.state as Item["state"]) && !known.has(conversion.id)) {
-        this.items.push(Item.ofConversion(conversion));
+    const before = this.#clears;
+    for (let attempts = 0; ; attempts += 1) {
+      try {
+        const conversions = await conversionsUnderWay();
+        if (this.#clears === before) this.#takeUp(conversions);
+        return;
+      } catch (error) {
+        if (!mayWorkLater(error)) return;
+        await pause(nextTry(attempts));
+        if (this.#clears !== before) return;
       }
     }
-    this.#schedule(0);
+  }
+
+  #takeUp(conversions: readonly Conversion[]): void {
+    // An upload has the id of its conversion. It may be accepted already, while the answer is on its way.
+    const known = new Set(this.items.flatMap((item) => [item.conversionId, idIn(item.uploadUrl)]));
+    for (const conversion of conversions) {
+      if (!known.has(conversion.id)) this.items.push(Item.ofConversion(conversion));
+    }
+    this.#poll.wake();
   }
 
   /** Take files that were dropped, chosen or shared. An interrupted one resumes where it was. */
   async add(dropped: readonly Dropped[]): Promise<void> {
+    if (dropped.length === 0) return;
     // So that nothing is left to load when the person presses the button.
     void import("tus-js-client").catch(() => {});
     for (const { file, handle } of dropped) {
       const print = await fingerprint(file).catch(() => "");
       const waiting = this.items.find((item) => item.fingerprint === print && item.state === "paused" && !item.file);
+      const item = waiting ?? new Item(file.name, file.size);
+      item.handle = handle ?? null;
       if (waiting) {
-        if (handle) void handles.keep(waiting.key, handle);
-        await this.#continueWith(waiting, file);
+        this.#continueWith(waiting, file);
         continue;
       }
-      const item = new Item(file.name, file.size);
-      item.file = file;
       item.fingerprint = print;
-      item.looking = look(file);
+      this.#claims.own(item.key);
       this.items.push(item);
-      void item.looking.then((sound) => (item.sound = sound));
-      if (handle) void handles.keep(item.key, handle);
+      this.#look(item, file);
     }
     if (preferences.startAtOnce && this.ready.length > 0) await this.start();
   }
@@ -97,38 +135,60 @@ class Queue {
 
   /** Resume a paused item. Returns false if its file has to be chosen again first. */
   async resume(item: Item): Promise<boolean> {
-    const file = item.file ?? (await handles.file(item.key, { mayAsk: true }));
-    if (file === null) return false;
-    if (await account.require("start")) await this.#continueWith(item, file);
-    return true;
+    return await this.#alone(item, true, async () => {
+      const file = await this.#fileOf(item, { mayAsk: true });
+      if (file === null) return false;
+      if (await account.require("start")) this.#continueWith(item, file);
+      return true;
+    });
   }
 
   async cancel(item: Item): Promise<void> {
-    const { uploadUrl, conversionId, key } = item;
+    if (isAtService(item.state)) return this.#alone(item, undefined, () => this.#cancelConversion(item));
+    const { uploadUrl } = item;
     if (!item.move("cancel")) return;
     this.#stop(item);
-    this.#forget(key);
+    this.#forget(item.key);
     this.#pump();
-    if (conversionId !== null) await api.remove(conversionId).catch(() => {});
-    else if (uploadUrl !== null) await endUpload(uploadUrl);
+    if (uploadUrl !== null) await endUpload(uploadUrl);
+  }
+
+  async #cancelConversion(item: Item): Promise<void> {
+    try {
+      await api.remove(item.conversionId!);
+    } catch (error) {
+      if (!(error instanceof Problem && error.status === 404)) return notices.show(await this.#explain(error));
+    }
+    // It may have ended meanwhile, and is gone with its MP3.
+    if (!item.move("cancel")) this.remove(item);
   }
 
   async retry(item: Item): Promise<void> {
-    if (item.state === "failed" && item.conversionId !== null) {
-      try {
-        const conversion = await api.retry(item.conversionId);
-        item.move("queue");
-        item.observe(conversion);
-        this.#schedule(0);
-      } catch (error) {
-        item.trouble = error instanceof Problem ? error.detail : t.unreachable;
-      }
-      return;
+    await this.#alone(item, undefined, async () => {
+      if (item.state === "failed" && item.conversionId !== null) return this.#retryConversion(item, item.conversionId);
+      if (item.file === null || !(await account.require("start"))) return;
+      if (!item.move("retry")) return;
+      this.#renew(item);
+      this.#keep(item);
+      this.#pump();
+    });
+  }
+
+  async #retryConversion(item: Item, id: string): Promise<void> {
+    try {
+      const conversion = await api.retry(id);
+      item.move("queue");
+      item.observe(conversion);
+      this.#poll.wake();
+    } catch (error) {
+      item.trouble = await this.#explain(error);
     }
-    if (item.file === null || !(await account.require("start"))) return;
-    item.begin();
-    item.move("start");
-    this.#pump();
+  }
+
+  /** What to tell the person about a request that has failed. */
+  async #explain(error: unknown): Promise<string> {
+    if (error instanceof LoginNeeded) void account.require("ended");
+    return (error instanceof Problem && error.detail) || t.unreachable;
   }
 
   remove(item: Item): void {
@@ -139,20 +199,46 @@ class Queue {
 
   /** Stop all uploads and forget what belongs to the person who has logged out. */
   clear(): void {
+    this.#clears += 1;
     for (const item of this.items) {
       this.#stop(item);
       this.#forget(item.key);
     }
     this.items = [];
-    clearTimeout(this.#poll);
+    this.#poll.stop();
   }
 
-  async #continueWith(item: Item, file: File): Promise<void> {
-    item.file = file;
-    item.looking = look(file);
-    item.sound = await item.looking;
-    item.move("start");
+  /** Do what the person asks of an item, unless something else that they asked of it is still being done. */
+  async #alone<T>(item: Item, otherwise: T, work: () => Promise<T>): Promise<T> {
+    if (item.isBusy) return otherwise;
+    item.isBusy = true;
+    try {
+      return await work();
+    } finally {
+      item.isBusy = false;
+    }
+  }
+
+  /** The file of an item, behind its handle if need be; null if it is not there, or is another one by now. */
+  async #fileOf(item: Item, { mayAsk }: { mayAsk: boolean }): Promise<File | null> {
+    if (item.file !== null) return item.file;
+    const file = item.handle && (await fileBehind(item.handle, { mayAsk }));
+    if (!file) return null;
+    return (await fingerprint(file).catch(() => "")) === item.fingerprint ? file : null;
+  }
+
+  /** Go on with an item, unless it was started, cancelled or removed in the meantime. */
+  #continueWith(item: Item, file: File): void {
+    if (!this.items.includes(item) || !item.move("start")) return;
+    this.#look(item, file);
+    this.#keep(item);
     this.#pump();
+  }
+
+  #look(item: Item, file: File): void {
+    item.file = file;
+    item.looking = this.#looks.run(() => look(file));
+    void item.looking.then((sound) => (item.sound = sound));
   }
 
   #stop(item: Item): void {
@@ -163,6 +249,16 @@ class Queue {
   #forget(key: string): void {
     unfinished.forget(key);
     void handles.forget(key);
+    this.#claims.release(key);
+  }
+
+  /** Let an item be sent from the start, and let the service delete what was sent of it. */
+  #renew(item: Item): void {
+    const { key, uploadUrl } = item;
+    item.begin();
+    this.#claims.own(item.key);
+    this.#forget(key);
+    if (uploadUrl !== null) void endUpload(uploadUrl);
   }
 
   #pump(): void {
@@ -176,16 +272,21 @@ class Queue {
     const file = item.file!;
     const run = (item.runs += 1);
     const wantsSound = item.sent === null ? preferences.onlySound : item.sent === "sound";
-    item.extraction = wantsSound ? await extractionOf(item) : null;
-    // In the meantime it may have been stopped, and perhaps started again.
-    if (item.state !== "sending" || item.runs !== run) return;
+    const extraction = wantsSound ? await extractionOf(item) : null;
+    const layout = extraction && (await layoutOf(extraction).catch(() => null));
+    const gone = await isGone(file);
+    // Meanwhile, it may have been stopped, and perhaps started again.
+    if (item.state !== "sending" || item.runs !== run || !this.items.includes(item)) return;
+    if (gone) return this.#askForFile(item);
+    // What cannot be read to its 64th KiB cannot be read to its end.
+    item.extraction = layout === null ? null : extraction;
     const sent = item.extraction ? "sound" : "whole";
-    // An upload that began as sound cannot continue as a whole file.
-    if (item.sent !== null && item.sent !== sent) {
-      this.#forget(item.key);
-      item.begin();
+    // What was begun as sound cannot go on as a whole file, nor as sound that is laid out in another way.
+    if (item.sent !== null && (item.sent !== sent || (item.uploadUrl !== null && item.layout !== layout))) {
+      this.#renew(item);
     }
     item.sent = sent;
+    item.layout = layout;
     item.sentOptions ??= optionValues(preferences, item.choices);
     item.totalBytes = item.extraction ? item.extraction.bytes : file.size;
     const metadata = {
@@ -198,7 +299,8 @@ class Queue {
     };
     const upload = new Upload(
       {
-        body: item.extraction ?? file,
+        file,
+        extraction: item.extraction,
         metadata,
         key: `${item.key}-${sent}`,
         url: item.uploadUrl,
@@ -220,7 +322,7 @@ class Queue {
           this.#forget(item.key);
           item.totalBytes = item.sentBytes;
           item.conversionId = id;
-          this.#schedule(0);
+          this.#poll.wake();
         },
         refused: (problem) => {
           item.trouble = problem.detail;
@@ -230,13 +332,15 @@ class Queue {
         },
         loginNeeded: () => void this.#logInAgain(item),
         extractionFailed: () => {
-          const url = item.uploadUrl;
-          this.#forget(item.key);
-          item.begin();
+          this.#uploads.delete(item);
+          // The connection may have been lost when it broke. Whether it is back is for the next upload to find out.
+          if (item.state === "offline") item.move("send");
+          this.#renew(item);
           item.sent = "whole";
-          if (url !== null) void endUpload(url);
+          this.#keep(item);
           void this.#send(item);
         },
+        fileGone: () => this.#askForFile(item),
       },
     );
     this.#uploads.set(item, upload);
@@ -249,6 +353,12 @@ class Queue {
     this.#pump();
   }
 
+  #askForFile(item: Item): void {
+    item.file = null;
+    this.#leave(item, "pause");
+    notices.say(`${item.name}: ${t.item.needsFile}`);
+  }
+
   async #logInAgain(item: Item): Promise<void> {
     this.#uploads.delete(item);
     item.move("pause");
@@ -259,15 +369,19 @@ class Queue {
   }
 
   #keep(item: Item): void {
-    if (item.fingerprint === "") return;
+    if (item.fingerprint === "" || !this.#claims.has(item.key)) return;
+    // Handles lie in IndexedDB, which outlives the tab.
+    if (item.handle && !session.isPassing) void handles.keep(item.key, item.handle);
     unfinished.keep({
       key: item.key,
+      user: session.user,
       fingerprint: item.fingerprint,
       url: item.uploadUrl,
       name: item.name,
       bytes: item.bytes,
       sent: item.sent,
       sentBytes: item.sentBytes,
+      layout: item.layout,
       options: item.sentOptions ?? {},
     });
   }
@@ -279,32 +393,23 @@ class Queue {
 
   /** Ask again soon, because something may have changed. */
   wake(): void {
-    this.#schedule(0);
+    this.#poll.wake();
   }
 
-  #schedule(ms: number): void {
-    clearTimeout(this.#poll);
-    this.#pollMs = ms;
-    this.#poll = setTimeout(() => void this.#ask(), ms);
-  }
-
-  /** Ask for all conversions under way in one request. */
-  async #ask(): Promise<void> {
+  /** Ask for all conversions under way in one request. Returns whether any has moved; null if there are none. */
+  async #ask(): Promise<boolean | null> {
     const watched = this.items.filter((item) => isAtService(item.state)).slice(0, IDS_AT_ONCE);
-    if (watched.length === 0) return;
-    let moved = false;
+    if (watched.length === 0) return null;
     try {
       const ids = watched.map((item) => item.conversionId!);
       const etag = this.#etag.ids === ids.join() ? this.#etag.value : null;
       const answer = await api.watch(ids, etag);
-      if (answer !== null) {
-        this.#etag = { ids: ids.join(), value: answer.etag };
-        moved = this.#observe(watched, answer.items);
-      }
+      if (answer === null) return false;
+      this.#etag = { ids: ids.join(), value: answer.etag };
+      return this.#observe(watched, answer.items);
     } catch (error) {
-      if (error instanceof LoginNeeded && !(await account.require("ended"))) return;
+      return error instanceof LoginNeeded && !(await account.require("ended")) ? null : false;
     }
-    this.#schedule(nextPoll(this.#pollMs, { moved, hidden: document.hidden }));
   }
 
   #observe(watched: readonly Item[], conversions: readonly Conversion[]): boolean {
@@ -331,10 +436,34 @@ async function endUpload(url: string): Promise<void> {
       return await api.endUpload(url);
     } catch (error) {
       if (!(error instanceof Problem) || !error.isTemporary) return;
-      await new Promise((resolve) => setTimeout(resolve, nextTry(attempts)));
+      await pause(nextTry(attempts));
     }
   }
 }
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** All conversions that the service is working on, oldest first. */
+async function conversionsUnderWay(): Promise<Conversion[]> {
+  const found: Conversion[] = [];
+  for (const state of ["queued", "converting"] as const) {
+    let cursor: string | null = null;
+    do {
+      const page: Page = await api.list(cursor, 100, state);
+      found.push(...page.items);
+      cursor = page.next_cursor;
+    } while (cursor !== null);
+  }
+  // One that has moved between the two requests is in both.
+  const byId = new Map(found.map((conversion) => [conversion.id, conversion]));
+  return [...byId.values()].sort((a, b) => a.created_at.localeCompare(b.created_at));
+}
+
+const mayWorkLater = (error: unknown): boolean =>
+  error instanceof Unreachable || (error instanceof Problem && error.isTemporary);
+
+/** The id at the end of the address of an upload. */
+const idIn = (url: string | null): string | null => url && url.slice(url.lastIndexOf("/") + 1);
 
 async function look(file: File) {
   try {

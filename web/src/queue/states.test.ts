@@ -24,12 +24,22 @@ describe("the way of a file", () => {
     expect(run("start", "send", "cancel", "accept")).toBeNull();
   });
 
+  test("is not begun twice", () => {
+    expect(run("start", "start")).toBeNull();
+    expect(run("start", "send", "start")).toBeNull();
+  });
+
+  test("begins again after it was cancelled only if the person asks for it", () => {
+    expect(run("start", "cancel", "start")).toBeNull();
+    expect(run("start", "cancel", "retry")).toBe("waiting");
+  });
+
   test("goes back to the queue when a converter has died", () => {
     expect(run("start", "send", "accept", "convert", "queue")).toBe("queued");
   });
 
   test("begins again after a failure", () => {
-    expect(run("start", "send", "fail", "start")).toBe("waiting");
+    expect(run("start", "send", "fail", "retry")).toBe("waiting");
   });
 });
 

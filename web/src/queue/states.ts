@@ -13,7 +13,7 @@ export type State =
 
 /** What can happen to it. */
 export type Move =
-  "start" | "send" | "pause" | "disconnect" | "accept" | "queue" | "convert" | "complete" | "fail" | "cancel";
+  "start" | "retry" | "send" | "pause" | "disconnect" | "accept" | "queue" | "convert" | "complete" | "fail" | "cancel";
 
 const MOVES: Record<State, Partial<Record<Move, State>>> = {
   ready: { start: "waiting" },
@@ -27,7 +27,6 @@ const MOVES: Record<State, Partial<Record<Move, State>>> = {
     pause: "paused",
     disconnect: "offline",
     accept: "queued",
-    start: "waiting",
     fail: "failed",
     cancel: "cancelled",
   },
@@ -52,8 +51,8 @@ const MOVES: Record<State, Partial<Record<Move, State>>> = {
     cancel: "cancelled",
   },
   completed: {},
-  failed: { start: "waiting", queue: "queued" },
-  cancelled: { start: "waiting" },
+  failed: { retry: "waiting", queue: "queued" },
+  cancelled: { retry: "waiting" },
 };
 
 /** The state after a move; null if the move makes no sense in this state, so that a late event does no harm. */

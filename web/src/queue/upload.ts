@@ -6,6 +6,7 @@ import { LoginNeeded, problemOf, type Problem } from "../api/problem";
 import type { Extraction } from "../sound";
 import { nextTry } from "./backoff";
 import { ExtractionSource } from "./extraction_source";
+import { isGone } from "./gone";
 
 // What fits into one call of a function on AWS.
 const SLICE = 4 * 1024 * 1024;
@@ -24,10 +25,14 @@ export interface UploadEvents {
   loginNeeded(): void;
   /** The sound cannot be extracted from the video after all. */
   extractionFailed(): void;
+  /** The file was deleted, moved or changed, and has to be chosen again. */
+  fileGone(): void;
 }
 
 export interface UploadRequest {
-  body: File | Extraction;
+  file: File;
+  /** What is sent of the file; null for all of it. */
+  extraction: Extraction | null;
   metadata: Record<string, string>;
   /** Identifies this upload, so that it is created only once even if the answer is lost. */
   key: string;
@@ -35,10 +40,13 @@ export interface UploadRequest {
   url: string | null;
 }
 
-/** One upload by tus that does not give up while there is hope. */
+/**
+ * One upload by tus that does not give up while there is hope. Each attempt has a tus-js-client and a source of its own,
+ * and what an older one still says is ignored: its `abort` does not stop it from sending a slice that is being read.
+ */
 export class Upload {
-  #tus: TusUpload | null = null;
-  #source: ExtractionSource | null = null;
+  #attempt: Attempt | null = null;
+  #url: string | null;
   #attempts = 0;
   #token = "";
   #lastProgress = 0;
@@ -50,79 +58,114 @@ export class Upload {
   constructor(
     private readonly request: UploadRequest,
     private readonly events: UploadEvents,
-  ) {}
+  ) {
+    this.#url = request.url;
+  }
 
   async start(): Promise<void> {
-    try {
-      const { Upload } = await import("tus-js-client");
-      if (this.#stopped) return;
-      const { body } = this.request;
-      // tus-js-client only hands the body to the file reader, and an extraction has a file reader of its own.
-      this.#tus = new Upload(body as File, this.#options(body));
-    } catch {
-      return this.#tryAgain();
-    }
-    this.#lastProgress = Date.now();
     this.#watch = setInterval(this.#interruptIfStalled, 5000);
     addEventListener("offline", this.#interrupt);
-    this.#tus.start();
+    await this.#begin();
   }
 
   /** Stop for now. The service keeps what was sent. */
   stop(): void {
     this.#stopped = true;
+    this.#abandon();
     clearTimeout(this.#retry);
     clearInterval(this.#watch);
     removeEventListener("offline", this.#interrupt);
     removeEventListener("online", this.#restart);
-    void this.#tus?.abort();
-    this.#source?.close();
   }
 
-  #options(body: File | Extraction): UploadOptions {
+  async #begin(): Promise<void> {
+    const { file, extraction } = this.request;
+    this.#lastProgress = Date.now();
+    const attempt: Attempt = { tus: null, source: null };
+    this.#attempt = attempt;
+    try {
+      const { Upload } = await import("tus-js-client");
+      if (attempt !== this.#attempt) return;
+      if (extraction !== null) attempt.source = new ExtractionSource(extraction, () => this.#live(attempt));
+      // tus-js-client only hands the body to the file reader, of which there is our own for an extraction.
+      attempt.tus = new Upload(file, this.#options(attempt));
+      attempt.tus.start();
+    } catch {
+      if (attempt === this.#attempt) this.#tryAgain();
+    }
+  }
+
+  /** Note a sign of life. Returns whether the attempt is still the one that counts. */
+  #live(attempt: Attempt): boolean {
+    const counts = attempt === this.#attempt;
+    if (counts) this.#lastProgress = Date.now();
+    return counts;
+  }
+
+  #abandon(): void {
+    const attempt = this.#attempt;
+    this.#attempt = null;
+    void attempt?.tus?.abort();
+    attempt?.source?.close();
+  }
+
+  #options(attempt: Attempt): UploadOptions {
+    const { extraction } = this.request;
     const options: UploadOptions = {
       endpoint: address("v1/uploads"),
-      uploadUrl: this.request.url,
+      uploadUrl: this.#url,
       chunkSize: SLICE,
       metadata: this.request.metadata,
       // We retry and resume ourselves, since both have to be reported and to outlive the page.
       retryDelays: null,
       storeFingerprintForResuming: false,
       onBeforeRequest: async (request) => {
-        this.#token = await session.token();
-        request.setHeader("Authorization", `Bearer ${this.#token}`);
+        const token = await session.token();
+        if (attempt !== this.#attempt) throw new DOMException("The attempt was given up.", "AbortError");
+        this.#token = token;
+        request.setHeader("Authorization", `Bearer ${token}`);
         if (request.getMethod() === "POST") request.setHeader("Idempotency-Key", this.request.key);
       },
-      onUploadUrlAvailable: () => this.events.created(this.#tus!.url!),
+      onUploadUrlAvailable: () => {
+        if (!this.#live(attempt)) return;
+        this.#url = attempt.tus!.url!;
+        this.events.created(this.#url);
+      },
       onProgress: (sent, total) => {
-        // Not every call means that bytes have moved: one comes before each request.
+        if (!this.#live(attempt)) return;
+        // Not every call tells of bytes that have moved: one comes before each request.
         if (sent > this.#farthest) this.#attempts = 0;
         this.#farthest = Math.max(this.#farthest, sent);
-        this.#lastProgress = Date.now();
         this.events.progress(sent, total);
       },
       onSuccess: () => {
-        this.stop();
-        this.events.accepted(new URL(this.#tus!.url!).pathname.split("/").at(-1)!);
+        if (!this.#live(attempt)) return;
+        const { pathname } = new URL(attempt.tus!.url!);
+        this.#end(() => this.events.accepted(pathname.split("/").at(-1)!));
       },
-      onError: (error) => this.#failed(error),
+      onError: (error) => {
+        if (this.#live(attempt)) void this.#failed(error, attempt);
+      },
     };
-    if (body instanceof File) return options;
-    const source = (this.#source = new ExtractionSource(body));
+    const { source } = attempt;
+    if (extraction === null || source === null) return options;
     return {
       ...options,
-      uploadLengthDeferred: body.bytes === null,
-      uploadSize: body.bytes,
-      // The size is null, since the length is given elsewhere or comes later; the types allow only numbers.
+      uploadLengthDeferred: extraction.bytes === null,
+      uploadSize: extraction.bytes,
+      // Its size is null, since the length is said beside it or comes later; the types know of numbers only.
       fileReader: {
         openFile: async () => Object.assign(source, { size: null as unknown as number }),
       },
     };
   }
 
-  #failed(error: Error | DetailedError): void {
-    if (this.#stopped) return;
-    if (this.#source?.broken) return this.#end(() => this.events.extractionFailed());
+  async #failed(error: Error | DetailedError, attempt: Attempt): Promise<void> {
+    if (attempt.source?.broken) {
+      const gone = await isGone(this.request.file);
+      if (attempt !== this.#attempt) return;
+      return this.#end(() => (gone ? this.events.fileGone() : this.events.extractionFailed()));
+    }
     const cause = "causingError" in error ? error.causingError : error;
     if (cause instanceof LoginNeeded) return this.#end(() => this.events.loginNeeded());
     const answer = "originalResponse" in error ? error.originalResponse : null;
@@ -144,6 +187,7 @@ export class Upload {
 
   #tryAgain(): void {
     if (this.#stopped) return;
+    this.#abandon();
     if (this.#attempts > 0 || !navigator.onLine) this.events.disconnected();
     clearTimeout(this.#retry);
     this.#retry = setTimeout(this.#restart, nextTry(this.#attempts));
@@ -151,22 +195,25 @@ export class Upload {
     addEventListener("online", this.#restart, { once: true });
   }
 
-  #restart = (): void => {
+  #restart = async (): Promise<void> => {
     clearTimeout(this.#retry);
     removeEventListener("online", this.#restart);
-    this.#lastProgress = Date.now();
-    if (this.#tus === null) void this.start();
-    else this.#tus.start();
+    // To a browser, a file that it can no longer read looks like a network that is gone.
+    const gone = await isGone(this.request.file);
+    if (this.#stopped || this.#attempt !== null) return;
+    if (gone) this.#end(() => this.events.fileGone());
+    else await this.#begin();
   };
 
   #interruptIfStalled = (): void => {
-    if (Date.now() - this.#lastProgress >= STALLED_MS) this.#interrupt();
+    if (this.#attempt !== null && Date.now() - this.#lastProgress >= STALLED_MS) this.#interrupt();
   };
 
-  /** Give up on a request that nobody will answer. */
-  #interrupt = (): void => {
-    this.#lastProgress = Date.now();
-    void this.#tus?.abort();
-    this.#tryAgain();
-  };
+  /** Give up a request that nobody will answer. */
+  #interrupt = (): void => this.#tryAgain();
+}
+
+interface Attempt {
+  tus: TusUpload | null;
+  source: ExtractionSource | null;
 }

@@ -1,7 +1,5 @@
 /** The result of cutting a file: the same file without its pictures. */
 export interface Cut {
-  /** The extension of such a file, without the dot. */
-  readonly ending: string;
   readonly mimeType: string;
   /** How many soundtracks it keeps: all of them. */
   readonly soundtracks: number;

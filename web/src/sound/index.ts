@@ -38,8 +38,6 @@ export interface Sound {
 }
 
 export interface Extraction {
-  /** The name that the upload gets: the name of the video, with the extension of the new file. */
-  readonly fileName: string;
   readonly mimeType: string;
   /** How many bytes there are, or null if only sending them will tell. */
   readonly bytes: number | null;
@@ -97,7 +95,6 @@ async function extract(file: File, soundtracks: number): Promise<Extraction | nu
     // If two readers disagree, the file is in doubt.
     if (!isWorthIt || cut.soundtracks !== soundtracks) return null;
     return {
-      fileName: `${file.name.replace(/\.[^./\\]{1,5}$/, "")}.${cut.ending}`,
       mimeType: cut.mimeType,
       bytes: cut.bytes,
       stream: (signal) => streamOf(cut, signal),

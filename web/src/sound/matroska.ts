@@ -87,7 +87,6 @@ export async function cutMatroska(file: Blob): Promise<Cut> {
   const start = concat([head.start, ...KEPT.flatMap((id) => kept(id, head) ?? [])]);
   const isWebm = new TextDecoder().decode(head.start).includes("webm");
   return {
-    ending: isWebm ? "webm" : "mka",
     mimeType: isWebm ? "audio/webm" : "audio/x-matroska",
     soundtracks: head.sound.size,
     bytes: null,

@@ -57,7 +57,6 @@ export async function cutMp4(file: Blob): Promise<Cut> {
   });
 
   return {
-    ending: movie.isQuickTime(head) ? "mov" : "m4a",
     mimeType: movie.isQuickTime(head) ? "video/quicktime" : "audio/mp4",
     soundtracks: movie.sound.length,
     bytes,

@@ -49,7 +49,6 @@ export async function cutMpegTs(file: Blob): Promise<Cut> {
   expect(file.size % size === 0, "The file ends within a packet.");
   const program = await readProgram(file, size);
   return {
-    ending: size === PACKET ? "ts" : "m2ts",
     mimeType: "video/mp2t",
     soundtracks: program.sound.size,
     bytes: null,
