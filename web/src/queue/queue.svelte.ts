@@ -3,7 +3,7 @@ import { api, session, type Conversion } from "../api/client";
 import { LoginNeeded, Problem } from "../api/problem";
 import { t } from "../lang";
 import { notices } from "../notices.svelte";
-import { optionValues } from "../options/options";
+import { needsPicture, optionValues } from "../options/options";
 import { preferences } from "../options/preferences.svelte";
 import { nextPoll, nextTry } from "./backoff";
 import { fingerprint } from "./fingerprint";
@@ -56,7 +56,7 @@ class Queue {
   }
 
   /** Take files that were dropped, chosen or shared. One that was interrupted goes on where it was. */
-  async add(dropped: readonly Dropped[]): Promise<void> {
+  async add(dropped: readonly Dropped[], { mayStart = true } = {}): Promise<void> {
     // So that nothing is left to load when the person presses the button.
     void import("tus-js-client").catch(() => {});
     for (const { file, handle } of dropped) {
@@ -75,7 +75,7 @@ class Queue {
       void item.looking.then((sound) => (item.sound = sound));
       if (handle) void handles.keep(item.key, handle);
     }
-    if (preferences.startAtOnce && this.ready.length > 0) await this.start();
+    if (mayStart && preferences.startAtOnce && this.ready.length > 0) await this.start();
   }
 
   /** Start all that are ready, after asking for a login if need be. */
@@ -175,7 +175,7 @@ class Queue {
   async #send(item: Item): Promise<void> {
     const file = item.file!;
     const run = (item.runs += 1);
-    const wantsSound = item.sent === null ? preferences.onlySound : item.sent === "sound";
+    const wantsSound = item.sent === null ? preferences.onlySound && !needsPicture(item) : item.sent === "sound";
     item.extraction = wantsSound ? await extractionOf(item) : null;
     // Meanwhile, it may have been stopped, and perhaps started again.
     if (item.state !== "sending" || item.runs !== run) return;
