@@ -221,7 +221,6 @@ export const de: Texts = {
     copyLink: (name) => `Einen Link zu ${name} kopieren`,
     copied: (days) => `Der Link ist kopiert. Er gilt ${days} lang, ohne Anmeldung.`,
     copyFailed: "Der Link konnte nicht kopiert werden. Erlauben Sie dieser Seite die Zwischenablage.",
-    linkDays: "3 Tage",
     remove: (name) => `${name} löschen`,
     removeSelected: "Löschen",
     removed: (count, name) => (count === 1 ? `${name} ist gelöscht.` : `${count} MP3s sind gelöscht.`),

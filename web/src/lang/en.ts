@@ -221,7 +221,6 @@ export const en = {
     copyLink: (name: string) => `Copy a link to ${name}`,
     copied: (days: string) => `Link copied. It works for ${days} without a login.`,
     copyFailed: "The link could not be copied. Allow this page to use the clipboard.",
-    linkDays: "3 days",
     remove: (name: string) => `Delete ${name}`,
     removeSelected: "Delete",
     removed: (count: number, name: string) => (count === 1 ? `${name} was deleted.` : `${count} MP3s were deleted.`),
