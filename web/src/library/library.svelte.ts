@@ -128,6 +128,7 @@ export class Library {
   clear(): void {
     this.#visit += 1;
     this.items = [];
+    this.#removed.clear();
     this.#selected = new Set();
     this.loaded = false;
     this.#cursor = null;
@@ -179,12 +180,13 @@ export class Library {
   }
 
   #undo(gone: readonly Conversion[]): void {
-    for (const { id } of gone) this.#removed.delete(id);
+    // Those of somebody who has logged out meanwhile belong in no other person's list.
+    const back = gone.filter(({ id }) => this.#removed.delete(id));
     removals.forget(
-      gone.map(({ id }) => id),
+      back.map(({ id }) => id),
       session.storage,
     );
-    this.items = newestFirst([...this.items, ...gone]);
+    this.items = newestFirst([...this.items, ...back]);
   }
 
   /** Delete for good what was taken out of the list. */

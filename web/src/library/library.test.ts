@@ -252,4 +252,14 @@ describe("a deletion", () => {
     expect(removals.kept(storage)).toEqual([]);
     expect(names(library.items)).toEqual(["c1"]);
   });
+
+  test("of somebody who has logged out brings nothing into the list of the next person", async () => {
+    const library = await opened([at(1)]);
+    library.remove(["c1"]);
+    library.clear();
+
+    notices.items[0]!.action!.run();
+
+    expect(library.items).toEqual([]);
+  });
 });

@@ -3,6 +3,7 @@ import { api, session, type Conversion } from "../api/client";
 import { LoginNeeded, Problem } from "../api/problem";
 import { t } from "../lang";
 import { notices } from "../notices.svelte";
+import { say, sayFailure } from "../say";
 import { needsPicture, optionValues } from "../options/options";
 import { preferences } from "../options/preferences.svelte";
 import { nextPoll, nextTry } from "./backoff";
@@ -223,10 +224,10 @@ class Queue {
           this.#schedule(0);
         },
         refused: (problem) => {
-          item.trouble = problem.detail;
+          item.trouble = say(problem);
           this.#leave(item, "fail");
           this.#forget(item.key);
-          notices.say(t.said.failed(item.name));
+          notices.say(t.said.failed(item.name, item.trouble));
         },
         loginNeeded: () => void this.#logInAgain(item),
         extractionFailed: () => {
@@ -315,7 +316,8 @@ class Queue {
       if (conversion === undefined) moved = item.move("cancel") || moved;
       else moved = item.observe(conversion) || moved;
       if (item.state === "completed") notices.say(t.said.completed(item.name));
-      if (item.state === "failed") notices.say(t.said.failed(item.name));
+      const error = conversion?.error;
+      if (item.state === "failed") notices.say(t.said.failed(item.name, error ? sayFailure(error) : undefined));
     }
     return moved;
   }
