@@ -1,7 +1,9 @@
+import { readFileSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
 import { LoginNeeded, Problem, problemOf, Unreachable } from "./api/problem";
 import { speak, t } from "./lang";
+import { de } from "./lang/de";
 import { say, sayFailure, sayWarning } from "./say";
 
 const failure = (type: string) => ({ type, title: "A title", detail: "What the service says." });
@@ -25,6 +27,30 @@ describe("in English", () => {
   test("a mistake of the page is not called a lost network", () => {
     expect(say(new TypeError("undefined is not a function"))).toBe(t.unknownProblem);
   });
+});
+
+/** The codes in a table of the service. */
+function codesIn(module: string): string[] {
+  const source = readFileSync(new URL(`../../functions/${module}`, import.meta.url), "utf8");
+  return [...source.matchAll(/^ {4}"([a-z-]+)": /gm)].map(([, code]) => code!);
+}
+
+// They tell programs what they did wrong. A person never sees them.
+const FOR_PROGRAMS = new Set(
+  (
+    "final-upload method-not-allowed wrong-offset still-answering unsupported-version precondition-failed " +
+    "unsupported-content-type range-not-satisfiable key-taken"
+  ).split(" "),
+);
+
+test("every problem and every failure of the service has a German sentence", () => {
+  const problems = codesIn("shared/problems.py").filter((code) => !FOR_PROGRAMS.has(code));
+  const failures = codesIn("convert/failures.py");
+
+  expect(problems.length).toBeGreaterThan(20);
+  expect(failures.length).toBeGreaterThan(10);
+  expect(problems.filter((code) => !de.problems[code])).toEqual([]);
+  expect(failures.filter((code) => !de.failures[code])).toEqual([]);
 });
 
 describe("in German", () => {
