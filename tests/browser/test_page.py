@@ -1,12 +1,13 @@
 """The page, as people use it: a browser, the whole service, and nothing in place of either."""
 
 import os
+import re
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from infra.local.stack import RunningStack, running_stack
 from infra.web import main as build_page
@@ -387,7 +388,7 @@ def test_nothing_overflows_from_right_to_left(ann: Visitor, clip: Path, tmp_path
     ann.page.set_viewport_size({"width": width, "height": 800})
     ann.page.add_init_script("addEventListener('DOMContentLoaded', () => (document.documentElement.dir = 'rtl'))")
     ann.arrives().chooses(video)
-    ann.page.locator("summary").click()
+    _unfold_options(ann)
     _assert_fits(ann)
     ann.presses("Convert").signs_up()
     expect(ann.page.locator("article.completed")).to_be_visible(timeout=PATIENCE_MS)
@@ -395,6 +396,11 @@ def test_nothing_overflows_from_right_to_left(ann: Visitor, clip: Path, tmp_path
     ann.arrives("#/library")
     ann.page.wait_for_selector("li h2")
     _assert_fits(ann)
+
+
+def _unfold_options(visitor: Visitor) -> None:
+    for summary in visitor.page.locator("section summary").all():
+        summary.click()
 
 
 def _assert_fits(visitor: Visitor) -> None:
@@ -415,7 +421,7 @@ def test_axe_finds_nothing_on_any_screen(new_visitor: NewVisitor, clip: Path, me
     ann.arrives()
     look("empty")
     ann.chooses(clip)
-    ann.page.locator("summary").click()
+    _unfold_options(ann)
     look("options")
     ann.presses("Convert")
     look("sign-up")
@@ -429,9 +435,117 @@ def test_axe_finds_nothing_on_any_screen(new_visitor: NewVisitor, clip: Path, me
     look("account")
     ann.arrives("#/link/one-that-was-changed")
     expect(ann.page.get_by_role("heading", level=1)).to_be_visible()
+    look("link that has expired")
+
+    assert {screen: violations for screen, violations in found.items() if violations} == {}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_while_a_video_is_under_way(new_visitor: NewVisitor, large: Path, scheme: str) -> None:
+    axe = AXE.read_text()
+    ann = new_visitor(color_scheme=scheme, permissions=["clipboard-read", "clipboard-write"])
+    found: dict[str, list[str]] = {}
+
+    def look(screen: str) -> None:
+        found[screen] = ann.violations(axe)
+
+    ann.prefers(**WHOLE_FILE).arrives().sends_at(MIB).converts(large).has_sent(large, 0.05)
+    look("uploading")
+    ann.presses(f"Pause {large.name}").sees(large, "paused")
+    look("paused")
+    ann.presses(f"Continue {large.name}").sees(large, "sending")
+    ann.page.context.set_offline(True)
+    ann.sees(large, "offline")
+    look("offline")
+    ann.page.context.set_offline(False)
+    # A short sound is converted before anybody can look.
+    ann.page.route(_WATCHED, _answer_converting)
+    ann.sends_at(FAST).sees(large, "converting")
+    look("converting")
+    ann.page.unroute(_WATCHED)
+    ann.sees(large, "completed")
+    ann.arrives("#/library").presses(f"Copy a link to {large.name}")
+    expect(ann.page.get_by_text("Link copied")).to_be_visible()
+    look("message")
+    ann.page.goto(ann.page.evaluate("navigator.clipboard.readText()"))
+    expect(ann.page.get_by_role("link", name="Save MP3")).to_be_visible()
     look("link")
 
     assert {screen: violations for screen, violations in found.items() if violations} == {}
+
+
+_WATCHED = re.compile(r"/v1/conversions\?ids=")
+
+
+def _answer_converting(route: Route) -> None:
+    """Let the service answer, as if it were half-way through."""
+    headers = {name: value for name, value in route.request.headers.items() if name != "if-none-match"}
+    answer = route.fetch(headers=headers)
+    page = answer.json()
+    for conversion in page["items"]:
+        conversion.update(state="converting", progress=0.5, mp3=None)
+    route.fulfill(response=answer, json=page)
+
+
+def test_a_deletion_outlives_the_page(ann: Visitor, clip: Path) -> None:
+    """Nobody waits for Undo to go away before they close a tab."""
+    ann.arrives().converts(clip).sees(clip, "completed")
+    ann.arrives("#/library").presses(f"Delete {clip.name}")
+
+    ann.page.reload()
+
+    expect(ann.page.get_by_text("Your MP3s will be here.")).to_be_visible()
+    ann.page.wait_for_function("() => localStorage.getItem('video2mp3.removals') === null")
+    ann.page.reload()
+    expect(ann.page.get_by_text("Your MP3s will be here.")).to_be_visible()
+
+
+def test_the_focus_stays_near_what_is_gone(ann: Visitor, clip: Path, tmp_path: Path) -> None:
+    """Otherwise the keyboard would begin at the top of the page after each button that goes away."""
+    others = [tmp_path / f"{name}.mp4" for name in ("second", "third")]
+    for other in others:
+        other.write_bytes(clip.read_bytes())
+    ann.page.add_init_script("delete window.showOpenFilePicker")
+    ann.arrives()
+
+    with ann.page.expect_file_chooser() as chooser:
+        ann.presses("Choose videos")
+    chooser.value.set_files([clip, *others])
+    expect(ann.page.get_by_role("heading", name="3 files")).to_be_focused()
+    ann.presses(f"Remove {clip.name}")
+    expect(ann.page.get_by_role("button", name=f"Remove {others[0].name}")).to_be_focused()
+    ann.presses("Convert 2 files").signs_up()
+    expect(ann.page.get_by_role("heading", name="Your files")).to_be_focused()
+    ann.sees(others[0], "completed").sees(others[1], "completed")
+    ann.presses("Remove", ann.row(others[1]))
+    expect(ann.row(others[0])).to_be_focused()
+    ann.presses("Remove", ann.row(others[0]))
+    expect(ann.page.get_by_role("button", name="Choose videos")).to_be_focused()
+
+
+def test_a_cover_out_of_the_picture_takes_the_whole_file(ann: Visitor, media: Media) -> None:
+    video = media.video("mp4 moov first", 30)
+    ann.arrives().chooses(video)
+    _unfold_options(ann)
+    ann.page.get_by_label("Cover from the picture at").fill("0:02")
+
+    ann.presses("Convert").signs_up().sees(video, "completed")
+
+    expect(ann.row(video)).not_to_contain_text("instead of")
+    ann.presses(f"Play {video.name}")
+    expect(ann.row(video).locator("img")).to_be_visible()
+
+
+def test_a_link_that_cannot_be_looked_up_can_be_tried_again(ann: Visitor, clip: Path) -> None:
+    """Only the service can say that a link has expired."""
+    ann.page.route("**/v1/downloads/*", lambda route: route.fulfill(status=503))
+    ann.arrives("#/link/any")
+    expect(ann.page.get_by_role("heading", level=1)).to_have_text("Your MP3 cannot be shown right now")
+
+    ann.page.unroute("**/v1/downloads/*")
+    ann.presses("Try again")
+
+    expect(ann.page.get_by_role("heading", level=1)).to_have_text("This link no longer works")
 
 
 def test_a_video_that_another_app_shares_is_taken(ann: Visitor, clip: Path) -> None:

@@ -12,11 +12,17 @@ self.addEventListener("fetch", (event) => {
 });
 
 async function take(request) {
-  const form = await request.formData();
-  const cache = await caches.open(CACHE);
-  for (const [index, file] of form.getAll("video").entries()) {
-    const headers = { "Content-Type": file.type, "X-Name": encodeURIComponent(file.name) };
-    await cache.put(`shared/${index}`, new Response(file, { headers }));
+  try {
+    const form = await request.formData();
+    const cache = await caches.open(CACHE);
+    for (const file of form.getAll("video")) {
+      const headers = { "Content-Type": file.type, "X-Name": encodeURIComponent(file.name) };
+      // A second share must not replace a first one that is still waiting.
+      await cache.put(`shared/${crypto.randomUUID()}`, new Response(file, { headers }));
+    }
+  } catch (error) {
+    // The storage may be full. The page is better than an error of the browser, and has what fitted.
+    console.error(error);
   }
   return Response.redirect(`${self.registration.scope}#/`, 303);
 }

@@ -3,10 +3,11 @@ export type Route =
 
 /** What a hash such as `#/library` leads to. */
 export function routeOf(hash: string): Route {
-  const [page = "", ...rest] = hash.replace(/^#\/?/, "").split("/");
+  const [page = "", token, ...more] = hash.replace(/^#\/?/, "").split("/");
   if (page === "") return { page: "home" };
   if (page === "library" || page === "account") return { page };
-  if (page === "link" && rest.length > 0) return { page, token: rest.join("/") };
+  // A token is one segment. With more of them, a link could lead to another address of the service.
+  if (page === "link" && token && more.length === 0) return { page, token };
   return { page: "lost" };
 }
 

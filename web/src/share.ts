@@ -9,6 +9,8 @@ export async function sharedFiles(): Promise<File[]> {
   const files: File[] = [];
   for (const request of await cache.keys()) {
     const answer = await cache.match(request);
+    // Another one may be arriving, so the cache stays.
+    await cache.delete(request);
     const name = decodeURIComponent(answer?.headers.get("X-Name") ?? "");
     if (answer)
       files.push(
@@ -17,7 +19,6 @@ export async function sharedFiles(): Promise<File[]> {
         }),
       );
   }
-  await caches.delete(CACHE);
   return files;
 }
 

@@ -15,6 +15,8 @@ interface Request {
   method?: string;
   json?: unknown;
   headers?: Record<string, string>;
+  /** Let the request outlive the page. */
+  keepalive?: boolean;
 }
 
 /** Long enough for every answer of the API. Uploads have a watch of their own. */
@@ -127,6 +129,14 @@ export const api = {
   },
 
   remove: (id: string) => read<void>(sendAsUser(conversion(id), { method: "DELETE" })),
+
+  /** Ask for a deletion while the page is closing, if that needs no refresh. Nothing will tell whether it arrives. */
+  removeAtLast(id: string): void {
+    const token = session.validToken;
+    if (token === null) return;
+    const headers = { Authorization: `Bearer ${token}` };
+    void send(conversion(id), { method: "DELETE", headers, keepalive: true }).catch(() => {});
+  },
 
   retry: (id: string) => read<Conversion>(sendAsUser(`${conversion(id)}/retry`, { method: "POST" })),
 

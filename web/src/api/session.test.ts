@@ -126,6 +126,17 @@ describe("a session", () => {
     expect(await session.token()).toBe("access-after-refresh-1");
   });
 
+  test("says without any request whether its access token is still valid", () => {
+    const session = new Session(deps);
+    session.begin(tokens("1"), { lasting: true });
+    expect(session.validToken).toBe("access-1");
+
+    now = 890_000;
+
+    expect(session.validToken).toBeNull();
+    expect(deps.refresh).not.toHaveBeenCalled();
+  });
+
   test("is not replaced by a late answer to the session before it", async () => {
     const session = new Session(deps);
     session.begin(tokens("1"), { lasting: true });

@@ -92,9 +92,20 @@ export class Session {
     if (this.#access?.token === token) this.#access = null;
   }
 
+  /** The access token if it is still valid; null if it has to be refreshed, which a page that is closing must not begin. */
+  get validToken(): string | null {
+    return this.#access !== null && this.#access.expires - MARGIN_MS > this.deps.now() ? this.#access.token : null;
+  }
+
+  /** Where this session is kept, for what has to end with it; null if there is none. */
+  get storage(): Storage | null {
+    return this.#stored?.storage ?? null;
+  }
+
   /** The access token, refreshed if need be. Throws LoginNeeded if there is no longer a session. */
   async token(): Promise<string> {
-    if (this.#access !== null && this.#access.expires - MARGIN_MS > this.deps.now()) return this.#access.token;
+    const valid = this.validToken;
+    if (valid !== null) return valid;
     if (this.#refreshing === null) {
       const refreshing = this.#refresh().finally(() => {
         if (this.#refreshing === refreshing) this.#refreshing = null;

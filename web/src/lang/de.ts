@@ -1,4 +1,4 @@
-/** Jeder Text der Seite auf Deutsch. Die Texte von Fehlern kommen vom Dienst. */
+/** Jeder Text der Seite auf Deutsch. Fehler, deren Code hier nicht steht, erklärt der Dienst auf Englisch. */
 import type { Texts } from "./en";
 import { plural } from "./format";
 
@@ -31,7 +31,7 @@ export const de: Texts = {
     promiseTouch: "Nur der Ton wird gesendet, deshalb brauchen auch lange Videos wenig Zeit und Daten.",
     choose: "Videos auswählen",
     chooseFolder: "oder einen ganzen Ordner",
-    facts: ["Videos bis 20 GB", "Unterbrochene Uploads gehen weiter", "Keine Tracker, keine Cookies"],
+    facts: ["Unterbrochene Uploads gehen weiter", "Keine Tracker, keine Cookies"],
     more: "Videos hinzufügen",
     moreHint: "oder irgendwo auf die Seite ziehen",
     drop: "Zum Hinzufügen loslassen",
@@ -71,6 +71,7 @@ export const de: Texts = {
     mainTrack: "Die wichtigste",
     mixTracks: "Alle, zusammengemischt",
     trackName: (number) => `Spur ${number}`,
+    trackOf: (name) => `Tonspur von ${name}`,
     mono: "mono",
     stereo: "stereo",
     surround: (channels) => `${channels} Kanäle`,
@@ -96,6 +97,36 @@ export const de: Texts = {
     tagTitle: "Titel",
     tagArtist: "Interpret",
     tagAlbum: "Album",
+    more: "Mehr",
+    language: "Bevorzugte Sprache",
+    languageHint: "Bestimmt die Tonspur, wenn das Video keine als wichtigste kennzeichnet.",
+    languageOfBrowser: (name) => `Wie im Browser (${name})`,
+    sampleRate: "Abtastrate",
+    sampleRateHint: "Eine niedrigere macht die Datei kleiner und den Klang dumpfer.",
+    sampleRates: {
+      "": "Wie im Video",
+      "48000": "48 kHz",
+      "44100": "44,1 kHz",
+      "32000": "32 kHz",
+      "24000": "24 kHz",
+      "22050": "22,05 kHz",
+      "16000": "16 kHz",
+      "12000": "12 kHz",
+      "11025": "11,025 kHz",
+      "8000": "8 kHz",
+    },
+    coverAt: "Titelbild aus dem Video bei",
+    coverAtHint: "Sekunden oder eine Zeit wie 1:30. Weil das Bild gebraucht wird, wird die ganze Datei gesendet.",
+    albumArtist: "Albuminterpret",
+    albumArtistHint: "Der Interpret des ganzen Albums, nach dem Player es einordnen.",
+    genre: "Genre",
+    genreHint: "Zum Beispiel Podcast oder Jazz.",
+    year: "Jahr",
+    yearHint: "Ein Jahr oder ein Datum wie 2014-11-08.",
+    trackNumber: "Titelnummer",
+    trackNumberHint: "Der Platz auf dem Album, zum Beispiel 3 oder 3/12.",
+    comment: "Kommentar",
+    commentHint: "Was Sie festhalten möchten, auch in mehreren Zeilen.",
     cover: "Titelbild behalten",
     coverHint: "Falls das Video eines hat.",
     chapters: "Kapitel behalten",
@@ -185,11 +216,11 @@ export const de: Texts = {
     select: (name) => `${name} auswählen`,
     selectAll: "Alle auswählen",
     selected: (count) => plural(count, { one: "# ausgewählt", other: "# ausgewählt" }),
+    most: (count) => `Es lassen sich höchstens ${count} auf einmal auswählen.`,
     zip: "Als ZIP sichern",
     copyLink: (name) => `Einen Link zu ${name} kopieren`,
     copied: (days) => `Der Link ist kopiert. Er gilt ${days} lang, ohne Anmeldung.`,
     copyFailed: "Der Link konnte nicht kopiert werden. Erlauben Sie dieser Seite die Zwischenablage.",
-    linkDays: "3 Tage",
     remove: (name) => `${name} löschen`,
     removeSelected: "Löschen",
     removed: (count, name) => (count === 1 ? `${name} ist gelöscht.` : `${count} MP3s sind gelöscht.`),
@@ -225,6 +256,8 @@ export const de: Texts = {
     expired:
       "Links laufen ab, und MP3s werden nach einigen Tagen gelöscht. Bitten Sie um einen neuen Link, oder melden Sie sich an und sehen Sie nach, was noch da ist.",
     toLibrary: "Zur Bibliothek",
+    troubleTitle: "Ihr MP3 lässt sich gerade nicht anzeigen",
+    again: "Noch einmal versuchen",
     own: "Aus einem eigenen Video ein MP3 machen",
   },
 
@@ -232,11 +265,80 @@ export const de: Texts = {
 
   said: {
     completed: (name) => `${name} ist fertig.`,
-    failed: (name) => `${name} ist fehlgeschlagen.`,
+    failed: (name, reason) => (reason ? `${name} ist fehlgeschlagen. ${reason}` : `${name} ist fehlgeschlagen.`),
+    sent: (name, share) => `${name}: ${share} gesendet.`,
     added: (count) =>
       plural(count, {
         one: "# Datei hinzugefügt.",
         other: "# Dateien hinzugefügt.",
       }),
+  },
+
+  problems: {
+    "bad-request": "Der Dienst versteht diese Anfrage nicht. Laden Sie die Seite neu und versuchen Sie es noch einmal.",
+    "bad-multipart": "Das Formular ist nicht vollständig angekommen. Versuchen Sie es noch einmal.",
+    "invalid-token": "Ihre Sitzung ist abgelaufen. Melden Sie sich noch einmal an.",
+    "wrong-credentials": "E-Mail oder Passwort stimmt nicht. Prüfen Sie beides.",
+    forbidden: "Das ist nicht erlaubt.",
+    "quota-exceeded": "Ihr Speicher ist voll. Löschen Sie MP3s in der Bibliothek, und versuchen Sie es noch einmal.",
+    "invalid-link": "Dieser Link gilt nicht mehr. Bitten Sie um einen neuen.",
+    "not-found": "Das gibt es nicht mehr.",
+    "request-timeout": "Die Anfrage war zu lange unterwegs. Versuchen Sie es noch einmal.",
+    "email-taken": "Mit dieser E-Mail-Adresse gibt es schon ein Konto. Melden Sie sich an.",
+    "not-ready": "Das MP3 ist noch nicht fertig. Versuchen Sie es etwas später noch einmal.",
+    "not-failed": "Nur was fehlgeschlagen ist, lässt sich noch einmal versuchen.",
+    "upload-expired": "Dieser Upload hat zu lange geruht und ist gelöscht. Wählen Sie die Datei noch einmal aus.",
+    "too-large": "Die Datei ist größer, als es hier erlaubt ist. Die Grenze steht auf der Seite „Konto“.",
+    "unsupported-media": "Diese Datei ist kein Video. Wählen Sie ein Video oder eine Tondatei aus.",
+    "invalid-input": "Eine der Angaben ist ungültig. Prüfen Sie die Optionen oder das Formular.",
+    "weak-password": "Dieses Passwort ist zu schwach. Nehmen Sie ein längeres.",
+    "empty-file": "Die Datei ist leer. Prüfen Sie, ob sie vollständig kopiert wurde.",
+    "upload-locked": "Dieser Upload läuft schon an anderer Stelle. Versuchen Sie es gleich noch einmal.",
+    "too-many-requests": "Das waren zu viele Anfragen auf einmal. Warten Sie einen Augenblick.",
+    "wrong-checksum": "Unterwegs ist etwas verfälscht worden. Versuchen Sie es noch einmal.",
+    internal: "Beim Dienst ist etwas schiefgegangen. Versuchen Sie es gleich noch einmal.",
+    "storage-corrupt": "Die gespeicherte Datei ist beschädigt. Laden Sie das Video noch einmal hoch.",
+    "bad-answer": "Die Antwort des Dienstes ist unlesbar. Versuchen Sie es gleich noch einmal.",
+    "answer-too-large": "Die Antwort des Dienstes ist zu groß.",
+    unavailable: "Der Dienst ist gerade nicht bereit. Versuchen Sie es in ein paar Sekunden noch einmal.",
+  },
+
+  failures: {
+    "attempts-exhausted":
+      "Die Umwandlung ist mehrmals fehlgeschlagen. Versuchen Sie es später noch einmal, oder laden Sie ein kleineres Video hoch.",
+    "corrupt-media":
+      "Der Ton ist beschädigt. Laden Sie eine andere Kopie des Videos hoch, oder wählen Sie „Auch beschädigte Videos umwandeln“.",
+    "duration-exceeded":
+      "Der Ton ist länger, als es hier erlaubt ist. Schneiden Sie einen kürzeren Teil zu, oder laden Sie das Video in Teilen hoch.",
+    "empty-file": "Die Datei ist leer. Prüfen Sie, ob sie vollständig kopiert wurde.",
+    "encrypted-media": "Der Ton ist verschlüsselt (DRM). Laden Sie ein Video ohne Kopierschutz hoch.",
+    "invalid-media":
+      "Die Datei lässt sich weder als Video noch als Tondatei lesen. Prüfen Sie, ob sie sich auf Ihrem Gerät abspielen lässt, und laden Sie sie noch einmal hoch.",
+    "invalid-option": "Eine der Optionen passt nicht zu diesem Video. Ändern Sie sie, und beginnen Sie noch einmal.",
+    "no-audio-track": "Das Video hat keine Tonspur, oder sie ist leer. Laden Sie ein Video mit Ton hoch.",
+    "resource-limit":
+      "Die Umwandlung braucht zu viel Speicher. Versuchen Sie es später noch einmal, oder laden Sie ein kleineres Video hoch.",
+    "storage-corrupt": "Das gespeicherte Video ist beschädigt. Laden Sie es noch einmal hoch.",
+    "too-many-streams": "Die Datei hat zu viele Spuren. Laden Sie eine mit weniger Spuren hoch.",
+    "took-too-long": "Die Umwandlung hat zu lange gedauert. Laden Sie das Video in kürzeren Teilen hoch.",
+    "truncated-media":
+      "Die Datei endet zu früh. Kopieren Sie sie noch einmal vollständig, oder wählen Sie „Auch beschädigte Videos umwandeln“.",
+    "unsupported-media":
+      "Dieses Format lässt sich nicht umwandeln. Laden Sie ein MP4, MOV, MKV oder WebM mit Ton in einem verbreiteten Format hoch.",
+  },
+
+  warnings: {
+    "bit-rate-lowered": "Die Bitrate ist niedriger als gewünscht, weil ein MP3 mit dieser Abtastrate keine höhere hat.",
+    "chapters-cut": "Nicht alle Kapitel haben in das MP3 gepasst.",
+    "cut-off": "Die Datei endet zu früh. Nur was da ist, wurde umgewandelt.",
+    damaged: "Ein Teil des Tons war nicht lesbar. Dort ist das MP3 still, oder es endet davor.",
+    "gaps-filled": "Der Ton setzt stellenweise aus. Dort ist das MP3 still, damit alles an seinem Platz bleibt.",
+    limited: "Stellenweise ist der Ton lauter, als ein MP3 sein kann. Ein Limiter verhindert, dass er übersteuert.",
+    "loudness-missed": "Die gewünschte Lautheit war nicht zu erreichen, ohne den Ton zu verzerren.",
+    "no-cover": "Das MP3 hat kein Titelbild, weil sich aus dem Video keines nehmen ließ.",
+    "other-track":
+      "Statt der wichtigsten Tonspur wurde eine andere genommen, weil jene stumm, leer oder nicht lesbar ist.",
+    "sound-starts-late": "Der Ton beginnt später als das Bild, deshalb ist das MP3 zuerst still.",
+    "unfinished-recording": "Die Aufnahme ist mittendrin abgebrochen. Umgewandelt wurde, was da ist.",
   },
 };

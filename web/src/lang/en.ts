@@ -1,6 +1,9 @@
 /** Every text of the page, in English. Error sentences come from the service. */
 import { plural } from "./format";
 
+/** Texts by a code of the service. Where there is none, the service's own English is shown. */
+type ByCode = Partial<Record<string, string>>;
+
 export const en = {
   name: "video2mp3",
   unreachable: "Can't reach the service. Check your connection, then try again.",
@@ -29,7 +32,7 @@ export const en = {
     promiseTouch: "Only the sound is uploaded, so even long videos take little time and data.",
     choose: "Choose videos",
     chooseFolder: "or a whole folder",
-    facts: ["Videos up to 20 GB", "Interrupted uploads resume", "No trackers, no cookies"],
+    facts: ["Interrupted uploads resume", "No trackers, no cookies"],
     more: "Add videos",
     moreHint: "or drop them anywhere",
     drop: "Drop to add",
@@ -69,6 +72,7 @@ export const en = {
     mainTrack: "Main soundtrack",
     mixTracks: "All of them, mixed",
     trackName: (number: number) => `Track ${number}`,
+    trackOf: (name: string) => `Soundtrack of ${name}`,
     mono: "mono",
     stereo: "stereo",
     surround: (channels: number) => `${channels} channels`,
@@ -94,6 +98,36 @@ export const en = {
     tagTitle: "Title",
     tagArtist: "Artist",
     tagAlbum: "Album",
+    more: "More",
+    language: "Preferred language",
+    languageHint: "Decides which soundtrack is taken when the video marks none as its main one.",
+    languageOfBrowser: (name: string) => `As in the browser (${name})`,
+    sampleRate: "Sample rate",
+    sampleRateHint: "A lower one makes the file smaller and the sound duller.",
+    sampleRates: {
+      "": "As in the video",
+      "48000": "48 kHz",
+      "44100": "44.1 kHz",
+      "32000": "32 kHz",
+      "24000": "24 kHz",
+      "22050": "22.05 kHz",
+      "16000": "16 kHz",
+      "12000": "12 kHz",
+      "11025": "11.025 kHz",
+      "8000": "8 kHz",
+    },
+    coverAt: "Cover from the picture at",
+    coverAtHint: "Seconds, or a time such as 1:30. The whole file is sent, since the picture is needed.",
+    albumArtist: "Album artist",
+    albumArtistHint: "The artist of the whole album, by which players group it.",
+    genre: "Genre",
+    genreHint: "Such as Podcast or Jazz.",
+    year: "Year",
+    yearHint: "A year, or a date such as 2014-11-08.",
+    trackNumber: "Track number",
+    trackNumberHint: "Its place on the album, such as 3 or 3/12.",
+    comment: "Comment",
+    commentHint: "Anything worth noting. It may have several lines.",
     cover: "Keep the cover art",
     coverHint: "If the video has any.",
     chapters: "Keep the chapters",
@@ -182,11 +216,11 @@ export const en = {
     select: (name: string) => `Select ${name}`,
     selectAll: "Select all",
     selected: (count: number) => plural(count, { one: "# selected", other: "# selected" }),
+    most: (count: number) => `At most ${count} can be selected at a time.`,
     zip: "Save as ZIP",
     copyLink: (name: string) => `Copy a link to ${name}`,
     copied: (days: string) => `Link copied. It works for ${days}, no login needed.`,
     copyFailed: "Couldn't copy the link. Allow this page to use the clipboard, then try again.",
-    linkDays: "3 days",
     remove: (name: string) => `Delete ${name}`,
     removeSelected: "Delete",
     removed: (count: number, name: string) => (count === 1 ? `Deleted ${name}.` : `Deleted ${count} MP3s.`),
@@ -222,6 +256,8 @@ export const en = {
     expired:
       "Links expire, and MP3s are deleted after a while. Ask for a new link, or log in to see which MP3s are left.",
     toLibrary: "Go to the library",
+    troubleTitle: "Your MP3 cannot be shown right now",
+    again: "Try again",
     own: "Turn a video of your own into an MP3",
   },
 
@@ -229,9 +265,14 @@ export const en = {
 
   said: {
     completed: (name: string) => `${name} is ready.`,
-    failed: (name: string) => `${name} failed.`,
+    failed: (name: string, reason?: string) => (reason ? `${name} failed. ${reason}` : `${name} failed.`),
+    sent: (name: string, share: string) => `${name}: ${share} sent.`,
     added: (count: number) => plural(count, { one: "# file added.", other: "# files added." }),
   },
+
+  problems: {} as ByCode,
+  failures: {} as ByCode,
+  warnings: {} as ByCode,
 };
 
 export type Texts = typeof en;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 
-import { choose } from ".";
-import { clock, day, language, percent, plural, size, span } from "./format";
+import { choose, direction } from ".";
+import { clock, day, days, exactClock, language, percent, plural, size, span } from "./format";
 
 const plain = (text: string) => text.replaceAll("\u00a0", " ").replaceAll("\u202f", " ");
 
@@ -63,4 +63,16 @@ describe("the language", () => {
   test("is English for everybody else", () => {
     expect(choose(["ar"]).language).toBe("en");
   });
+});
+
+test("a position can be told to the tenth of a second", () => {
+  expect([0, 7.94, 187.5, 3599.99].map(exactClock)).toEqual(["0:00.0", "0:07.9", "3:07.5", "1:00:00.0"]);
+});
+
+test("the life of a link is told in days", () => {
+  expect([86_400, 3 * 86_400].map(days)).toEqual(["1 day", "3 days"]);
+});
+
+test("some languages are written from right to left", () => {
+  expect(["ar", "he", "en", "de"].map(direction)).toEqual(["rtl", "rtl", "ltr", "ltr"]);
 });

@@ -31,6 +31,17 @@ export function clock(seconds: number): string {
   return hours > 0 ? `${hours}:${padded(minutes)}:${padded(rest)}` : `${minutes}:${padded(rest)}`;
 }
 
+/** A position to the tenth of a second: "3:07.5". */
+export function exactClock(seconds: number): string {
+  const tenths = Math.max(0, Math.round(seconds * 10));
+  const rest = new Intl.NumberFormat(locale, { minimumFractionDigits: 1 }).format((tenths % 10) / 10);
+  // Its first digit is the 0 that the clock has already.
+  return clock(Math.floor(tenths / 10)) + rest.slice(1);
+}
+
+/** How many days there are in a number of seconds: "3 days". */
+export const days = (seconds: number): string => unit("day", 0, "long").format(seconds / 86_400);
+
 /** A span of time in its largest unit, rounded up: "40 sec", "3 min", "2 hr". */
 export function span(seconds: number): string {
   if (seconds < 55) return unit("second", 0).format(Math.max(5, Math.ceil(seconds / 5) * 5));

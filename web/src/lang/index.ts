@@ -23,6 +23,11 @@ export function choose(wanted: readonly string[]): {
   return { language: "en", locale: "en" };
 }
 
+const FROM_RIGHT_TO_LEFT = new Set(["ar", "ckb", "dv", "fa", "he", "ps", "sd", "ug", "ur", "yi"]);
+
+/** From which side a language is written. `Intl.Locale.getTextInfo` is not yet in all browsers. */
+export const direction = (language: string): "ltr" | "rtl" => (FROM_RIGHT_TO_LEFT.has(language) ? "rtl" : "ltr");
+
 export async function speak(wanted: readonly string[] = navigator.languages): Promise<void> {
   const chosen = choose(wanted);
   try {
@@ -31,5 +36,7 @@ export async function speak(wanted: readonly string[] = navigator.languages): Pr
   } catch {
     // The language file did not arrive. English is better than nothing.
   }
-  document.documentElement.lang = locale.split("-")[0]!;
+  const language = locale.split("-")[0]!.toLowerCase();
+  document.documentElement.lang = language;
+  document.documentElement.dir = direction(language);
 }

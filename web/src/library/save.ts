@@ -13,7 +13,7 @@ export function localAddress(link: Link): string {
 export const tokenOf = (link: Link): string => link.url.slice(link.url.lastIndexOf("/") + 1);
 
 /** Let the browser download what a signed link leads to. */
-export async function save(link: Link): Promise<void> {
+export function save(link: Link): void {
   const anchor = document.createElement("a");
   anchor.href = localAddress(link);
   anchor.download = "";

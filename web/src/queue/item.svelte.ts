@@ -1,6 +1,7 @@
 import type { Conversion } from "../api/client";
 import { NO_CHOICES, type FileChoices, type OptionValues } from "../options/options";
 import { randomName } from "../random";
+import { sayFailure } from "../say";
 import type { Extraction, Sound } from "../sound";
 import type { FileHandle } from "./handles";
 import { Speed } from "./speed";
@@ -106,7 +107,7 @@ export class Item {
       cancelled: "cancel",
     } as const;
     this.move(moves[conversion.state]);
-    this.trouble = conversion.error?.detail ?? null;
+    this.trouble = conversion.error ? sayFailure(conversion.error) : null;
     return before?.state !== conversion.state || before.progress !== conversion.progress;
   }
 

@@ -3,7 +3,8 @@ import { api, session, type Conversion, type Page } from "../api/client";
 import { LoginNeeded, Problem, Unreachable } from "../api/problem";
 import { t } from "../lang";
 import { notices } from "../notices.svelte";
-import { optionValues } from "../options/options";
+import { say, sayFailure } from "../say";
+import { needsPicture, optionValues } from "../options/options";
 import { preferences } from "../options/preferences.svelte";
 import { nextTry } from "./backoff";
 import { Claims } from "./claims";
@@ -95,7 +96,7 @@ class Queue {
   }
 
   /** Take files that were dropped, chosen or shared. An interrupted one resumes where it was. */
-  async add(dropped: readonly Dropped[]): Promise<void> {
+  async add(dropped: readonly Dropped[], { mayStart = true } = {}): Promise<void> {
     if (dropped.length === 0) return;
     // So that nothing is left to load when the person presses the button.
     void import("tus-js-client").catch(() => {});
@@ -113,7 +114,7 @@ class Queue {
       this.items.push(item);
       this.#look(item, file);
     }
-    if (preferences.startAtOnce && this.ready.length > 0) await this.start();
+    if (mayStart && preferences.startAtOnce && this.ready.length > 0) await this.start();
   }
 
   /** Start all that are ready, after asking for a login if need be. */
@@ -157,7 +158,7 @@ class Queue {
     try {
       await api.remove(item.conversionId!);
     } catch (error) {
-      if (!(error instanceof Problem && error.status === 404)) return notices.show(await this.#explain(error));
+      if (!(error instanceof Problem && error.status === 404)) return notices.show(this.#explain(error));
     }
     // It may have ended meanwhile, and is gone with its MP3.
     if (!item.move("cancel")) this.remove(item);
@@ -181,14 +182,14 @@ class Queue {
       item.observe(conversion);
       this.#poll.wake();
     } catch (error) {
-      item.trouble = await this.#explain(error);
+      item.trouble = this.#explain(error);
     }
   }
 
-  /** What to tell the person about a request that has failed. */
-  async #explain(error: unknown): Promise<string> {
+  /** What to tell the person about a request that has failed. They are asked to log in if that is why. */
+  #explain(error: unknown): string {
     if (error instanceof LoginNeeded) void account.require("ended");
-    return (error instanceof Problem && error.detail) || t.unreachable;
+    return say(error);
   }
 
   remove(item: Item): void {
@@ -271,7 +272,7 @@ class Queue {
   async #send(item: Item): Promise<void> {
     const file = item.file!;
     const run = (item.runs += 1);
-    const wantsSound = item.sent === null ? preferences.onlySound : item.sent === "sound";
+    const wantsSound = item.sent === null ? preferences.onlySound && !needsPicture(item) : item.sent === "sound";
     const extraction = wantsSound ? await extractionOf(item) : null;
     const layout = extraction && (await layoutOf(extraction).catch(() => null));
     const gone = await isGone(file);
@@ -325,10 +326,10 @@ class Queue {
           this.#poll.wake();
         },
         refused: (problem) => {
-          item.trouble = problem.detail;
+          item.trouble = say(problem);
           this.#leave(item, "fail");
           this.#forget(item.key);
-          notices.say(t.said.failed(item.name));
+          notices.say(t.said.failed(item.name, item.trouble));
         },
         loginNeeded: () => void this.#logInAgain(item),
         extractionFailed: () => {
@@ -420,7 +421,8 @@ class Queue {
       if (conversion === undefined) moved = item.move("cancel") || moved;
       else moved = item.observe(conversion) || moved;
       if (item.state === "completed") notices.say(t.said.completed(item.name));
-      if (item.state === "failed") notices.say(t.said.failed(item.name));
+      const error = conversion?.error;
+      if (item.state === "failed") notices.say(t.said.failed(item.name, error ? sayFailure(error) : undefined));
     }
     return moved;
   }

@@ -41,11 +41,17 @@ vi.mock("../api/client", () => ({
   },
 }));
 vi.mock("../lang", () => ({
-  t: { unreachable: "unreachable", item: {}, said: { failed: () => "", completed: () => "" } },
+  t: {
+    unreachable: "unreachable",
+    problems: {},
+    failures: {},
+    item: {},
+    said: { failed: () => "", completed: () => "" },
+  },
 }));
 vi.mock("../notices.svelte", () => ({ notices: { say: () => {}, show: (text: string) => world.shown.push(text) } }));
 vi.mock("../options/preferences.svelte", () => ({ preferences: { onlySound: true, startAtOnce: false } }));
-vi.mock("../options/options", () => ({ optionValues: () => ({}), NO_CHOICES: {} }));
+vi.mock("../options/options", () => ({ optionValues: () => ({}), needsPicture: () => false, NO_CHOICES: {} }));
 vi.mock("../sound", () => ({
   async openSound() {
     world.looks += 1;

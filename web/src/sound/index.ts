@@ -19,13 +19,10 @@ import { cutMpegTs, isMpegTs } from "./mpegTs";
 export interface Track {
   /** Counted from 1, as in the API. */
   readonly number: number;
-  readonly codec: string | null;
   readonly channels: number;
-  readonly sampleRate: number;
   /** A language code, such as `eng`. */
   readonly language: string | null;
   readonly name: string | null;
-  readonly isDefault: boolean;
 }
 
 export interface Sound {
@@ -79,12 +76,9 @@ async function describe(track: InputAudioTrack, index: number): Promise<Track> {
   const language = await track.getLanguageCode();
   return {
     number: index + 1,
-    codec: await track.getCodec(),
     channels: await track.getNumberOfChannels(),
-    sampleRate: await track.getSampleRate(),
     language: language === "und" ? null : language,
     name: (await track.getName()) || null,
-    isDefault: (await track.getDisposition()).default,
   };
 }
 
