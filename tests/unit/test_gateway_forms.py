@@ -181,6 +181,7 @@ def test_what_evidently_is_no_video_is_refused_before_it_is_sent(uploads: FakeUp
         (part("video", MOVIE, "a.mp4") + part("x" * 9000, b"") + END, "too-large"),
         (part("video", MOVIE, "a.mp4") + b"".join(part(f"f{n}", b"") for n in range(10_000)) + END, "too-large"),
     ],
+    ids=["two videos", "another boundary", "a long field", "a field twice", "a long name", "many fields"],
 )
 def test_a_form_that_turns_out_wrong_leaves_nothing(uploads: FakeUploads, form: bytes, code: str):
     """The same rules hold for it as for a short one; its video has been stored by then."""
@@ -197,6 +198,7 @@ def test_a_form_that_turns_out_wrong_leaves_nothing(uploads: FakeUploads, form: 
         (MOVIE, "bad-multipart"),
         (part("a", b"") + part("a", MOVIE), "invalid-input"),
     ],
+    ids=["a field as long as a video", "another name", "no form", "a field twice"],
 )
 def test_a_form_that_is_wrong_from_the_beginning_stores_nothing(uploads: FakeUploads, form: bytes, code: str):
     assert_problem(post(uploads, form), code)
