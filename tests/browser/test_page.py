@@ -166,7 +166,7 @@ def test_an_upload_of_the_sound_goes_on_after_a_pause(ann: Visitor, long_sound: 
     ann.arrives().sends_at(4 * MIB).converts(long_sound).has_sent(long_sound, 0.3)
 
     ann.presses(f"Pause {long_sound.name}").sees(long_sound, "paused")
-    ann.sends_at(FAST).presses(f"Continue {long_sound.name}").sees(long_sound, "completed")
+    ann.sends_at(FAST).presses(f"Resume {long_sound.name}").sees(long_sound, "completed")
 
     assert ann.offsets.count(0) == 1
     expect(ann.row(long_sound)).to_contain_text("instead of")
@@ -453,7 +453,7 @@ def test_axe_finds_nothing_while_a_video_is_under_way(new_visitor: NewVisitor, l
     look("uploading")
     ann.presses(f"Pause {large.name}").sees(large, "paused")
     look("paused")
-    ann.presses(f"Continue {large.name}").sees(large, "sending")
+    ann.presses(f"Resume {large.name}").sees(large, "sending")
     ann.page.context.set_offline(True)
     ann.sees(large, "offline")
     look("offline")
@@ -494,10 +494,10 @@ def test_a_deletion_outlives_the_page(ann: Visitor, clip: Path) -> None:
 
     ann.page.reload()
 
-    expect(ann.page.get_by_text("Your MP3s will be here.")).to_be_visible()
+    expect(ann.page.get_by_text("Your MP3s will appear here.")).to_be_visible()
     ann.page.wait_for_function("() => localStorage.getItem('video2mp3.removals') === null")
     ann.page.reload()
-    expect(ann.page.get_by_text("Your MP3s will be here.")).to_be_visible()
+    expect(ann.page.get_by_text("Your MP3s will appear here.")).to_be_visible()
 
 
 def test_the_focus_stays_near_what_is_gone(ann: Visitor, clip: Path, tmp_path: Path) -> None:
