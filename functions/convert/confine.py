@@ -35,6 +35,8 @@ def main() -> None:
         resource.setrlimit(limit, (allowed, allowed))
     if niceness != "0":
         _stand_back(niceness)
+        if sys.platform == "linux":
+            _take_turns()
     # ffmpeg then gets an error instead of the signal, and says what happened.
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     # Each thread would reserve an arena of the address space, which is limited: some videos need 30 threads. Nothing
@@ -46,15 +48,19 @@ def _stand_back(niceness: str) -> None:
     """Let others have the cores first, also those of other sessions. A system that forbids it converts anyway."""
     try:
         os.nice(int(niceness))
-        if sys.platform == "linux":
-            # Its threads then do not take the core from the one that encodes whenever they have a moment's work, which
-            # costs a tenth of the time: sched(7), SCHED_BATCH.
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
         if os.getsid(0) == os.getpid():
             # Where the kernel compares sessions before processes, this is what counts: sched(7), "The autogroup
             # feature". Elsewhere there is no such file; and unless root writes, it takes one write in 0.1 s.
             with open("/proc/self/autogroup", "w") as autogroup:  # noqa: PTH123  # pathlib takes as long as the rest
                 autogroup.write(niceness)
+    except OSError:
+        return
+
+
+def _take_turns() -> None:
+    """Keep threads that have a moment's work from taking the core from the one that encodes: sched(7), SCHED_BATCH."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     except OSError:
         return
 

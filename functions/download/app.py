@@ -47,7 +47,7 @@ class Settings(HttpSettings, frozen=True, kw_only=True):
     """Where the servers are, and how links are signed: `link_keys` are separated by commas, the first signs.
 
     `download_bucket` is the S3 bucket from which clients fetch large MP3s and ZIPs. Without one they are streamed by
-    whoever calls the function.
+    the caller of the function, the gateway.
     """
 
     mongodb_url: str

@@ -37,7 +37,7 @@ class Library(Protocol):
         """Return up to `limit` conversions of a person, newest first: those after a position, those in a state."""
 
     def find(self, conversion_ids: Sequence[str]) -> list[Entry]:
-        """Return those of the conversions that exist, whoever owns them, in any order."""
+        """Return those of the conversions that exist, regardless of their owner, in any order."""
 
     def get(self, conversion_id: str) -> Entry:
         """Return a conversion. Raises ConversionMissing."""

@@ -79,8 +79,8 @@ class GridFSFiles:
     """One GridFS bucket: `videos` or `mp3s`. Implements Files.
 
     A file's metadata holds `chunk_sha256`, the SHA-256 digests of its chunks one after the other, by which a range can
-    be checked without reading the rest. `sha256` and `whole_crc32` are those of the whole, if whoever stored it saw
-    the whole.
+    be checked without reading the rest. `sha256` and `whole_crc32` are those of the whole, if the writer saw the
+    whole.
     """
 
     def __init__(self, database: Database[Document], bucket: str) -> None:

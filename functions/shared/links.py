@@ -1,4 +1,4 @@
-"""Signed download links: whoever has one may fetch an MP3, or a ZIP of several, without a login, until it expires."""
+"""Signed download links: anyone who has one may fetch an MP3, or a ZIP of several, until it expires, with no login."""
 
 import hashlib
 from collections.abc import Sequence

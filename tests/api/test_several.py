@@ -186,7 +186,7 @@ def test_a_client_that_says_it_wrongly_is_told_the_field(web: httpx.Client, tus:
 
 
 def test_a_conversion_that_failed_lists_the_soundtracks_that_there_are(tus: Tus) -> None:
-    """Whoever asked for the wrong one sees which to ask for."""
+    """A person who asked for the wrong one sees which to ask for."""
     failed = tus.person.wait(tus.person.upload(real_clip(), track=9).id, timeout_s=TIMEOUT_S)
 
     assert failed.error is not None

@@ -225,7 +225,7 @@ def test_a_device_that_is_not_ones_own_keeps_nothing_of_an_upload(ann: Visitor, 
 
 
 def test_a_copy_of_a_tab_shares_its_session(ann: Visitor, clip: Path) -> None:
-    """Both have the same refresh token, which works once; whoever sends it again is logged out everywhere."""
+    """Both have the same refresh token, which works once; sending it again ends the session everywhere."""
     ann.arrives().chooses(clip).presses("Convert")
     ann.page.get_by_label("This is not my device").check()
     ann.signs_up().sees(clip, "completed")

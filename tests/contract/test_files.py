@@ -166,7 +166,7 @@ def test_the_crc32_of_files_is_known(bucket):
 
 
 def test_the_crc32_of_a_file_from_before_it_was_kept_is_found_once(mongo):
-    """MP3s are kept for a month. Whoever takes the first ZIP of one waits until it was read, and nobody after them."""
+    """MP3s are kept for a month. The first person to take a ZIP waits until it was read, and nobody after them."""
     bucket = gridfs_bucket(mongo)
     bucket.files.put("a", [CONTENT])
     mongo.videos.files.update_one({"_id": "a"}, {"$unset": {"metadata.whole_crc32": True}})

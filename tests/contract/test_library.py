@@ -101,7 +101,7 @@ def test_a_list_can_be_of_one_state(stored, state):
     assert ids(stored.library.newest(OWNER.id, state, 10, None)) == [f"c-{state}"]
 
 
-def test_several_are_found_at_once_whoever_owns_them(stored):
+def test_several_are_found_at_once_regardless_of_their_owner(stored):
     """Whose they are is for the rules to look at: a link shows them to somebody who owns none."""
     for conversion_id, owner in (("c1", OWNER), ("c2", STRANGER), ("c3", OWNER), ("c4", OWNER)):
         stored.conversions.add(conversion(conversion_id, owner=owner), [])

@@ -173,7 +173,7 @@ def test_a_lasting_failure_ends_the_conversion_at_once(world):
 
 @pytest.mark.parametrize("error", [NoAudioTrack(), AttemptFailed("killed"), ValueError("unforeseen")])
 def test_a_conversion_that_failed_lists_the_soundtracks_that_were_found(world, error):
-    """Whoever asked for one that the video does not have sees which it has."""
+    """A person who asked for one that the video does not have sees which it has."""
 
     def fail(_: Progress) -> None:
         raise error

@@ -241,7 +241,7 @@ def test_a_shared_video_that_no_service_worker_took_leads_to_the_page(browser: B
 
 
 def test_without_a_build_the_log_and_the_answer_say_what_to_run(tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    """Whoever starts the function from a fresh checkout sees a sentence, not a traceback."""
+    """A person who starts the function from a fresh checkout sees a sentence, not a traceback."""
     browser = Browser(tmp_path / "site")
 
     answer = browser.ask("/")

@@ -236,7 +236,7 @@ describe("a tab", () => {
     expect((await session.token()).endsWith("bob")).toBe(true);
   });
 
-  test("takes what was begun before the first login as that of whoever logs in", () => {
+  test("takes what was begun before the first login as that of the person who logs in", () => {
     new Session(deps).begin(tokensOf("ann"), { lasting: true });
 
     expect(deps.changed).not.toHaveBeenCalled();

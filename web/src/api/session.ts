@@ -81,7 +81,7 @@ export class Session {
     if (user === this.#shown) return;
     const before = this.#shown;
     this.#shown = user;
-    // Before the first login, things belong to whoever logs in.
+    // Before the first login, things belong to the person who logs in.
     if (before === null) return;
     if (this.#access?.user !== user) this.#access = null;
     this.deps.changed();
