@@ -118,10 +118,8 @@ def test_an_upload_outlives_a_lost_network(ann: Visitor, large: Path) -> None:
     """Ten seconds without a network, in the middle: it says so, and goes on by itself."""
     ann.prefers(**WHOLE_FILE).arrives().sends_at(2 * MIB).converts(large).has_sent(large, 0.2)
 
-    ann.page.context.set_offline(True)
-    ann.sees(large, "offline")
+    ann.goes_offline().sees(large, "offline")
     ann.page.wait_for_timeout(10_000)
-    ann.page.context.set_offline(False)
 
     ann.sends_at(FAST).sees(large, "completed")
     assert ann.offsets.count(0) == 1
@@ -456,10 +454,8 @@ def test_axe_finds_nothing_while_a_video_is_under_way(new_visitor: NewVisitor, l
     ann.presses(f"Pause {large.name}").sees(large, "paused")
     look("paused")
     ann.presses(f"Resume {large.name}").sees(large, "sending")
-    ann.page.context.set_offline(True)
-    ann.sees(large, "offline")
+    ann.goes_offline().sees(large, "offline")
     look("offline")
-    ann.page.context.set_offline(False)
     # A short sound is converted before anybody can look.
     ann.page.route(_WATCHED, _answer_converting)
     ann.sends_at(FAST).sees(large, "converting")

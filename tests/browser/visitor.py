@@ -72,8 +72,16 @@ class Visitor:
 
     def sends_at(self, bytes_per_second: int) -> Self:
         """Slow the network down, or FAST."""
+        return self._limit(offline=False, bytes_per_second=bytes_per_second)
+
+    def goes_offline(self) -> Self:
+        """Lose the network, until it next `sends_at` a speed."""
+        return self._limit(offline=True, bytes_per_second=FAST)
+
+    def _limit(self, *, offline: bool, bytes_per_second: int) -> Self:
+        # Playwright's own `set_offline` speaks through another session, whose limits may lose to those set here.
         self._network.send("Network.enable")
-        limits = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": bytes_per_second}
+        limits = {"offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": bytes_per_second}
         self._network.send("Network.emulateNetworkConditions", limits)
         return self
 
