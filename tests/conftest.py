@@ -22,7 +22,7 @@ from tests.emulator_stack import Packages
 from tests.faults import rows as faults
 from tests.reports import Report, is_first_worker
 
-pytest_plugins = ["tests.media"]
+pytest_plugins = ["tests.media", "tests.chromium"]
 
 
 KINDS = ("laptop", "hosts", "emulator")

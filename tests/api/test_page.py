@@ -5,10 +5,13 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from playwright.sync_api import Browser
 
 from functions.page.app import SITE
 from infra import web as page
 from tests.api.services import Service
+from tests.browser.visitor import PATIENCE_MS, Visitor
+from tests.media import Media
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +79,21 @@ def test_a_share_without_a_service_worker_leads_to_the_page(browser: httpx.Clien
     answer = browser.post("share", files={"video": ("clip.mp4", b"\x00\xff" * 1000, "video/mp4")})
 
     assert (answer.status_code, answer.headers["location"]) == (303, "./#/")
+
+
+def test_a_first_visit_leads_to_an_mp3_that_can_be_saved(
+    browser: httpx.Client, service: Service, chromium: Browser, media: Media
+):
+    """The same page works below the path of a stage, and where a download comes from another origin."""
+    clip = media.video("mp4 moov first")
+
+    with chromium.new_context(locale="en-GB") as context:
+        context.set_default_timeout(PATIENCE_MS)
+        ann = Visitor(context, str(browser.base_url))
+        ann.arrives().converts(clip).sees(clip, "completed")
+        with ann.page.expect_download() as saved:
+            ann.presses(f"Save MP3 of {clip.name}")
+        mp3 = saved.value
+
+    assert mp3.suggested_filename == f"{clip.stem}.mp3"
+    assert ann.troubles == []

@@ -1,4 +1,4 @@
-"""From plain samples to MP3 frames: one ffmpeg encodes with LAME, decodes what it made, and measures that."""
+"""From plain samples to MP3 frames: one ffmpeg encodes with LAME, and another decodes and measures what it makes."""
 
 import contextlib
 import math
@@ -17,6 +17,8 @@ _METER_TAIL_BYTES = 8 * 1024
 _LOUDNESS, _PEAK = "lavfi.r128.I", "lavfi.astats.Overall.Peak_level"
 _VALUE = re.compile(r"^(lavfi\.\S+)=(\S+)$", re.MULTILINE)
 _PEAK_OF_ALL = "astats=metadata=1:measure_perchannel=none:measure_overall=Peak_level"
+# What a decoder gives before the first sample of an MP3 by LAME, and leaves out where it knows of it.
+_DELAY_SAMPLES = 576 + 529
 _LOWEST_PEAK_RATE_HZ = 128_000
 # What ebur128 says when nothing was loud enough to count: EBU Tech 3341, the absolute gate.
 _SILENT_LUFS = -70.0
@@ -147,18 +149,25 @@ class Lame:
         self._arguments = [
             *_samples(form),
             *("-filter_complex", f"[0:a]{','.join(chain)}[loud]", "-map", "[loud]"),
-            *("-c:a", "libmp3lame", *bit_rate_arguments(quality, form)),
-            # The frames are written to a file that can be sought, or the Xing header would be missing.
-            *("-f", "mp3", "-id3v2_version", "0", "-write_xing", "1", "-fd", str(mp3.fileno()), "fd:"),
-            # What LAME made is decoded at once, on another core: an MP3 that does not decode fails the run. What is
-            # measured is what will be heard.
-            *("-dec", "0:0", "-filter_complex", f"[dec:0]{self.meter.filters()}[heard]", *_NOWHERE),
+            *("-c:a", "libmp3lame", *bit_rate_arguments(quality, form), "-f", "tee"),
         ]
 
-    def start(self, stack: contextlib.ExitStack, samples: Pipe) -> Ffmpeg:
-        """Start it. What must be ended and closed then is left to `stack`."""
-        watched = [self.meter, *([self.alarm] if self.alarm else ())]
-        return _started(stack, self._arguments, samples, watched, passed=[self._mp3.fileno()])
+    def start(self, stack: contextlib.ExitStack, samples: Pipe) -> list[Ffmpeg]:
+        """Start it, and one that measures what it makes. What must be ended and closed then is left to `stack`.
+
+        What is measured is what will be heard, and an MP3 that cannot be decoded is noticed.
+        """
+        frames = Pipe()
+        stack.callback(frames.close)
+        # A file that can be sought gets the Xing header, too.
+        file, pipe = self._mp3.fileno(), frames.write_end
+        to_file = f"[f=mp3:id3v2_version=0:fd={file}]fd:"
+        to_meter = f"[f=mp3:id3v2_version=0:write_xing=0:flush_packets=0]pipe:{pipe}"
+        encoder = _started(stack, [*self._arguments, f"{to_file}|{to_meter}"], samples, self.alarm, passed=[file, pipe])
+        frames.close_write_end()
+        heard = f"[0:a]atrim=start_sample={_DELAY_SAMPLES},{self.meter.filters()}[heard]"
+        listened = ["-f", "mp3", "-i", "pipe:0", "-filter_complex", heard]
+        return [encoder, _started(stack, [*listened, *_NOWHERE], frames, self.meter)]
 
 
 class Gauge:
@@ -169,32 +178,28 @@ class Gauge:
         chain = ",".join([*levels.filters(), self.meter.filters()])
         self._arguments = [*_samples(form), "-filter_complex", f"[0:a]{chain}[heard]", *_NOWHERE]
 
-    def start(self, stack: contextlib.ExitStack, samples: Pipe) -> Ffmpeg:
+    def start(self, stack: contextlib.ExitStack, samples: Pipe) -> list[Ffmpeg]:
         """Start it. What must be ended and closed then is left to `stack`."""
-        return _started(stack, self._arguments, samples, [self.meter])
+        return [_started(stack, self._arguments, samples, self.meter)]
 
 
 def _started(
     stack: contextlib.ExitStack,
     arguments: Sequence[str],
     source: Pipe,
-    listeners: Sequence[Meter | Alarm],
+    listener: Meter | Alarm | None,
     *,
     passed: Sequence[int] = (),
 ) -> Ffmpeg:
-    for each in listeners:
-        each.leave_to(stack)
-    # It goes before anybody waits for the threads that read from it.
-    program = stack.enter_context(
-        Ffmpeg(
-            ["-filter_complex_threads", "1", *arguments],
-            source.read_end,
-            passed=[*passed, *(each.pipe.write_end for each in listeners)],
-        )
-    )
+    if listener:
+        listener.leave_to(stack)
+        passed = [*passed, listener.pipe.write_end]
+    # It goes before anybody waits for the thread that reads from it.
+    command = ["-filter_complex_threads", "1", *arguments]
+    program = stack.enter_context(Ffmpeg(command, source.read_end, passed=passed))
     source.close_read_end()
-    for each in listeners:
-        each.start()
+    if listener:
+        listener.start()
     return program
 
 

@@ -37,8 +37,9 @@ def transcode(
         stack.callback(samples.close)
         encoding = target.start(stack, samples)
         decoding = decoder.start(stack, source, samples)
-        # Both go before anybody waits for the threads between them: one that stands still would keep them for ever.
-        stack.callback(encoding.kill)
+        # They go before anybody waits for the threads between them: one that stands still would keep them for ever.
+        for each in encoding:
+            stack.callback(each.kill)
         alarm = target.alarm if isinstance(target, Lame) else None
 
         def tick() -> None:
@@ -48,19 +49,20 @@ def transcode(
                 raise TooLoud
             on_tick()
 
-        watch([decoding, encoding], tick, lambda: max(decoder.moved_at, target.meter.moved_at), stall_s)
+        watch([decoding, *encoding], tick, lambda: max(decoder.moved_at, target.meter.moved_at), stall_s)
         # Of nothing no MP3 can be made, and ffmpeg fails in one way or another.
         is_of_nothing = not decoder.written and not decoder.is_done and decoding.exit_code() == 0
         # An encoder that is gone takes the decoder with it, so it is asked first.
-        if alarm and (alarm.was_raised() or encoding.ended_with(NO_MEMORY)):
+        if alarm and (alarm.was_raised() or encoding[0].ended_with(NO_MEMORY)):
             # To LAME there is no memory for what is no number. As integers they are.
             raise TooLoud
-        encoded = 0 if is_of_nothing else encoding.exit_code()
+        encoded = 0 if is_of_nothing else max(each.exit_code() for each in encoding)
         if encoded == ENDED:
             raise AttemptFailed("ffmpeg was told to end")
         _check(decoder, decoding)
         if encoded:
-            raise AttemptFailed(f"ffmpeg could not encode: {encoded}: {encoding.last_words[-300:].strip()}")
+            words = " ".join(each.last_words for each in encoding)
+            raise AttemptFailed(f"ffmpeg could not encode: {encoded}: {words[-300:].strip()}")
 
 
 def survey(source: Source, decoder: Decoder, on_tick: Callable[[], None], stall_s: float) -> None:

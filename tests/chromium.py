@@ -1,4 +1,4 @@
-"""The system's Chromium, driven by Playwright."""
+"""The system's Chromium, driven by Playwright, for tests that ask for it."""
 
 import shutil
 from collections.abc import Iterator
