@@ -20,8 +20,10 @@ Source = BinaryIO | Feed
 
 _CONFINE = str(Path(__file__).with_name("confine.py"))
 _MEMORY_BYTES = 1024**3
-# To encode may take long, and with that people who wait for an answer get ten times as much of a core.
-_NICENESS = 10
+# How far a long run stands back: people who wait for an answer get ten times as much of a core. LAME takes longest of
+# those that run at once, so the others leave the core to it, three to one.
+NICENESS = 15
+LAME_NICENESS = 10
 # Eight hours at 320 kbit/s are 1.15 GB.
 _FILE_BYTES = 2 * 1024**3
 _TICK_S = 0.25
@@ -46,7 +48,8 @@ class Ffmpeg:
     """A running ffmpeg. Leaving the context kills it, with its process group, if it has not ended.
 
     `arguments` name what they read and write as `fd:`, with the descriptors in `passed`. A `source` is its `fd:0`.
-    `memory` multiplies how much it may have.
+    `niceness` is how far it stands back where others want the same core; 0 is not at all. `memory` multiplies how much
+    it may have.
     """
 
     def __init__(
@@ -55,13 +58,13 @@ class Ffmpeg:
         source: Source | int,
         *,
         passed: Sequence[int] = (),
-        steps_back: bool = True,
+        niceness: int = NICENESS,
         memory: int = 1,
     ) -> None:
         self._feed = source if isinstance(source, Feed) else None
         self._process = subprocess.Popen(
             [
-                *(sys.executable, "-I", "-S", _CONFINE, str(os.getpid()), str(_NICENESS if steps_back else 0)),
+                *(sys.executable, "-I", "-S", _CONFINE, str(os.getpid()), str(niceness)),
                 *(str(memory * _MEMORY_BYTES), str(_FILE_BYTES)),
                 *(find_ffmpeg(), "-hide_banner", "-nostdin", "-loglevel", "error", *arguments),
             ],
@@ -182,7 +185,7 @@ def run_briefly(
     memory: int = 1,
 ) -> int:
     """Run ffmpeg for something that takes no time, and return its exit code. See Ffmpeg and `watch`."""
-    with Ffmpeg(arguments, source, passed=passed, steps_back=False, memory=memory) as program:
+    with Ffmpeg(arguments, source, passed=passed, niceness=0, memory=memory) as program:
         watch([program], on_tick, lambda: 0.0, stall_s)
         return program.exit_code()
 

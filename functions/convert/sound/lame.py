@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import BinaryIO, NamedTuple
 
-from functions.convert.ffmpeg import Ffmpeg, Pipe, join_started
+from functions.convert.ffmpeg import LAME_NICENESS, NICENESS, Ffmpeg, Pipe, join_started
 from functions.convert.sound.filters import Form, Levels
 from functions.shared.options import Quality
 
@@ -17,6 +17,8 @@ _METER_TAIL_BYTES = 8 * 1024
 _LOUDNESS, _PEAK = "lavfi.r128.I", "lavfi.astats.Overall.Peak_level"
 _VALUE = re.compile(r"^(lavfi\.\S+)=(\S+)$", re.MULTILINE)
 _PEAK_OF_ALL = "astats=metadata=1:measure_perchannel=none:measure_overall=Peak_level"
+# After each frame, astats works out more than it is asked for. So frames are bundled first.
+_BUNDLED = "asetnsamples=n=16384:p=0"
 # What a decoder gives before the first sample of an MP3 by LAME, and leaves out where it knows of it.
 _DELAY_SAMPLES = 576 + 529
 _LOWEST_PEAK_RATE_HZ = 128_000
@@ -92,7 +94,7 @@ class Meter(_Listener):
         resampled = f"aresample=osr={oversampled}:tsf=fltp:osf=fltp:filter_size=32"
         loudness, peak = (_printed(self.pipe, name) for name in (_LOUDNESS, _PEAK))
         # Only the first frame goes on to where nobody wants it.
-        return f"ebur128=metadata=1:dualmono=1,{loudness},{resampled},{_PEAK_OF_ALL},{peak},aselect=eq(n\\,0)"
+        return f"ebur128=metadata=1:dualmono=1,{loudness},{_BUNDLED},{resampled},{_PEAK_OF_ALL},{peak},aselect=eq(n\\,0)"
 
     def _take(self, data: bytes) -> None:
         self._tail = (self._tail + data)[-_METER_TAIL_BYTES:]
@@ -113,7 +115,7 @@ class Alarm(_Listener):
 
     def filters(self) -> str:
         """Return the filters that raise it."""
-        return f"{_PEAK_OF_ALL},{_printed(self.pipe, _PEAK, ':function=greater:value=0.00005')}"
+        return f"{_BUNDLED},{_PEAK_OF_ALL},{_printed(self.pipe, _PEAK, ':function=greater:value=0.00005')}"
 
     def _take(self, data: bytes) -> None:
         del data
@@ -163,7 +165,8 @@ class Lame:
         file, pipe = self._mp3.fileno(), frames.write_end
         to_file = f"[f=mp3:id3v2_version=0:fd={file}]fd:"
         to_meter = f"[f=mp3:id3v2_version=0:write_xing=0:flush_packets=0]pipe:{pipe}"
-        encoder = _started(stack, [*self._arguments, f"{to_file}|{to_meter}"], samples, self.alarm, passed=[file, pipe])
+        arguments = [*self._arguments, f"{to_file}|{to_meter}"]
+        encoder = _started(stack, arguments, samples, self.alarm, passed=[file, pipe], niceness=LAME_NICENESS)
         frames.close_write_end()
         heard = f"[0:a]atrim=start_sample={_DELAY_SAMPLES},{self.meter.filters()}[heard]"
         listened = ["-f", "mp3", "-i", "pipe:0", "-filter_complex", heard]
@@ -190,13 +193,14 @@ def _started(
     listener: Meter | Alarm | None,
     *,
     passed: Sequence[int] = (),
+    niceness: int = NICENESS,
 ) -> Ffmpeg:
     if listener:
         listener.leave_to(stack)
         passed = [*passed, listener.pipe.write_end]
     # It goes before anybody waits for the thread that reads from it.
     command = ["-filter_complex_threads", "1", *arguments]
-    program = stack.enter_context(Ffmpeg(command, source.read_end, passed=passed))
+    program = stack.enter_context(Ffmpeg(command, source.read_end, passed=passed, niceness=niceness))
     source.close_read_end()
     if listener:
         listener.start()
