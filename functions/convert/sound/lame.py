@@ -94,7 +94,9 @@ class Meter(_Listener):
         resampled = f"aresample=osr={oversampled}:tsf=fltp:osf=fltp:filter_size=32"
         loudness, peak = (_printed(self.pipe, name) for name in (_LOUDNESS, _PEAK))
         # Only the first frame goes on to where nobody wants it.
-        return f"ebur128=metadata=1:dualmono=1,{loudness},{_BUNDLED},{resampled},{_PEAK_OF_ALL},{peak},aselect=eq(n\\,0)"
+        return (
+            f"ebur128=metadata=1:dualmono=1,{loudness},{_BUNDLED},{resampled},{_PEAK_OF_ALL},{peak},aselect=eq(n\\,0)"
+        )
 
     def _take(self, data: bytes) -> None:
         self._tail = (self._tail + data)[-_METER_TAIL_BYTES:]
