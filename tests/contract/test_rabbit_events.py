@@ -216,6 +216,33 @@ def test_a_connection_that_the_broker_closed_is_made_again(rabbit: RabbitBroker)
     assert rabbit.arrived() == [make_event("e1"), make_event("e2")]
 
 
+def test_an_idle_connection_is_closed_before_the_broker_has_to(amqp_url: str) -> None:
+    """Nobody answers its heartbeats, so RabbitMQ would close it after two of them and log an error."""
+    with proxied(amqp_url) as (proxy, url):
+        events = RabbitEvents(url, timeout_s=4)
+        events.publish(make_event("e1"))
+        assert proxy.connections == 1
+
+        # The broker misses its second heartbeat after 8 s.
+        until(lambda: proxy.connections == 0, within_s=6)
+        events.publish(make_event("e2"))
+
+        assert proxy.connections == 1
+        events.close()
+
+
+def test_a_connection_that_is_used_again_and_again_stays_open(amqp_url: str) -> None:
+    """A new one for each event would take longer than the event."""
+    with proxied(amqp_url) as (proxy, url):
+        events = RabbitEvents(url, timeout_s=4)
+        for number in range(12):
+            events.publish(make_event(f"e{number}"))
+            time.sleep(0.25)
+
+        assert proxy.accepted == 1
+        events.close()
+
+
 def test_a_broker_that_does_not_answer_a_new_connection_is_given_up_in_time(rabbit: RabbitBroker) -> None:
     """A request that waits for RabbitMQ has 29 seconds in all."""
     rabbit.proxy.freeze()
