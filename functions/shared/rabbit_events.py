@@ -11,7 +11,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from functions.shared.clock import Clock, utc_now
 from functions.shared.events import LONGEST_PAUSE, Event, EventName, NotPublished
-from functions.shared.rabbit import connect_rabbit
+from functions.shared.rabbit import INTERNAL_ERROR, connect_rabbit
 
 EXCHANGE = "video2mp3"
 # The queues that functions are called for, and the one in which messages wait before they come into the first. How they
@@ -78,7 +78,7 @@ class RabbitEvents:
             self._disconnect()
             if time.monotonic() - started > self._timeout_s / 2:
                 self._silent_until = time.monotonic() + self._timeout_s
-            raise NotPublished(f"RabbitMQ did not take it: {error!r}") from error
+            raise NotPublished(_reason(error)) from error
 
     def _publish_again_if_lost(self, event: Event) -> None:
         if self._channel is not None:
@@ -147,3 +147,9 @@ class RabbitEvents:
                 channel.connection.close()
             except (pika.exceptions.AMQPError, OSError):
                 return
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, pika.exceptions.ConnectionClosedByBroker) and error.reply_code == INTERNAL_ERROR:
+        return "RabbitMQ has an internal error. If it lasts, see INTERNAL_ERROR in docs/operating.md."
+    return f"RabbitMQ did not take it: {error!r}"

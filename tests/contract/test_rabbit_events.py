@@ -254,6 +254,18 @@ def test_a_broker_that_does_not_answer_a_new_connection_is_given_up_in_time(rabb
     assert time.monotonic() - started < TIMEOUT_S + 3
 
 
+def test_a_queue_that_the_broker_cannot_use_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RabbitMQ says no more than INTERNAL_ERROR then, and says it until it is restarted."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise pika.exceptions.ConnectionClosedByBroker(541, "INTERNAL_ERROR")
+
+    monkeypatch.setattr("functions.shared.rabbit_events.connect_rabbit", broken)
+
+    with pytest.raises(NotPublished, match=r"internal error.*INTERNAL_ERROR in docs/operating\.md"):
+        RabbitEvents("amqp://x").publish(make_event("e1"))
+
+
 def test_a_broker_that_blocks_publishers_is_given_up_in_time(rabbit: RabbitBroker) -> None:
     """Out of memory or disk, RabbitMQ takes no event until it has room, which may be never."""
     rabbit.events.publish(make_event("e1"))
