@@ -20,7 +20,7 @@ from functions.auth.accounts import (
     User,
 )
 from functions.auth.postgres import PostgresSessions, PostgresUsers, connect_postgres
-from tests.fakes.auth import FakeSessions
+from tests.fakes.auth import FakeSessions, FakeUsers
 from tests.fakes.shared import FakeClock
 
 NOW = FakeClock().now
@@ -39,7 +39,13 @@ class Subject(NamedTuple):
         return session
 
     def rotate(self, old: str, new: str) -> Session:
-        return self.sessions.rotate(hashed(old), hashed(new), NOW, LATER)
+        session, user = self.sessions.rotate(hashed(old), hashed(new), NOW, LATER)
+        assert user == person(self.user_id)
+        return session
+
+
+def person(user_id: str) -> User:
+    return User(user_id, "ada@example.com", NOW)
 
 
 def hashed(token: str) -> bytes:
@@ -49,11 +55,14 @@ def hashed(token: str) -> bytes:
 @pytest.fixture(params=["fake", "postgres"])
 def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
     user_id = str(uuid.uuid4())
+    account = Account(person(user_id), "hash")
     if request.param == "fake":
-        yield Subject(FakeSessions(), user_id)
+        users = FakeUsers()
+        users.add(account)
+        yield Subject(FakeSessions(users), user_id)
     else:
         with connect_postgres(request.getfixturevalue("postgres_url")) as pool:
-            PostgresUsers(pool).add(Account(User(user_id, "ada@example.com", NOW), "hash"))
+            PostgresUsers(pool).add(account)
             yield Subject(PostgresSessions(pool), user_id)
 
 
@@ -151,7 +160,7 @@ def test_a_token_added_in_a_transaction_that_a_revoke_cannot_see_is_dead(postgre
     """The same race, held still at its worst moment: the new token is written and not yet committed."""
     with connect_postgres(postgres_url) as pool:
         user_id = str(uuid.uuid4())
-        PostgresUsers(pool).add(Account(User(user_id, "ada@example.com", NOW), "hash"))
+        PostgresUsers(pool).add(Account(person(user_id), "hash"))
         subject = Subject(PostgresSessions(pool), user_id)
         session = subject.begin("a")
         with psycopg.connect(postgres_url) as other:
@@ -170,7 +179,7 @@ def test_expired_sessions_go_when_their_user_logs_in_again(postgres_url: str) ->
     """Else the table would grow for ever. A session of which any token still works stays whole."""
     with connect_postgres(postgres_url) as pool:
         user_id = str(uuid.uuid4())
-        PostgresUsers(pool).add(Account(User(user_id, "ada@example.com", NOW), "hash"))
+        PostgresUsers(pool).add(Account(person(user_id), "hash"))
         sessions = PostgresSessions(pool)
         expired, living, new = (Session(str(uuid.uuid4()), user_id) for _ in range(3))
         sessions.begin(expired, hashed("a"), NOW, LATER)
@@ -188,7 +197,7 @@ def test_the_table_takes_nothing_that_is_not_as_long_as_a_hash(postgres_url: str
     """A token that was stored as itself by mistake could be used by who reads a backup."""
     with connect_postgres(postgres_url) as pool:
         user_id = str(uuid.uuid4())
-        PostgresUsers(pool).add(Account(User(user_id, "ada@example.com", NOW), "hash"))
+        PostgresUsers(pool).add(Account(person(user_id), "hash"))
         PostgresSessions(pool).begin(Session(str(uuid.uuid4()), user_id), hashed("a"), NOW, LATER)
 
         with pool.connection() as connection, pytest.raises(psycopg.errors.CheckViolation):
