@@ -84,8 +84,10 @@ class Sessions(Protocol):
 
         Returns the session, and its user: a token must not be spent for an answer that then cannot be made.
 
+        Of the tokens of its session that were spent, those that have expired are forgotten.
+
         Raises:
-            TokenSpent: it was spent before.
+            TokenSpent: it was spent before, and has not expired since.
             TokenUnknown: it does not work for any other reason.
         """
 

@@ -177,6 +177,9 @@ class PostgresSessions:
                         WHERE other.family_id = token.family_id AND other.revoked_at IS NOT NULL
                     )
                     RETURNING user_id, family_id
+                ), gone AS (
+                    DELETE FROM refresh_tokens AS token USING spent
+                    WHERE token.family_id = spent.family_id AND spent_at IS NOT NULL AND expires_at <= %(now)s
                 ), added AS (
                     INSERT INTO refresh_tokens (user_id, family_id, token_hash, expires_at)
                     SELECT user_id, family_id, %(new)s, %(expires_at)s FROM spent
@@ -189,7 +192,9 @@ class PostgresSessions:
                 user = _to_user(rotated)
                 return Session(id=str(rotated[3]), user_id=user.id), user
             spent = connection.execute(
-                "SELECT family_id FROM refresh_tokens WHERE token_hash = %s AND spent_at IS NOT NULL", (old_hash,)
+                "SELECT family_id FROM refresh_tokens"
+                " WHERE token_hash = %s AND spent_at IS NOT NULL AND expires_at > %s",
+                (old_hash, now),
             ).fetchone()
         if spent is not None:
             raise TokenSpent(str(spent[0]))

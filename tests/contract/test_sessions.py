@@ -108,6 +108,22 @@ def test_a_refresh_token_that_is_not_ours_or_has_expired_is_unknown(subject: Sub
         subject.sessions.rotate(hashed("a"), hashed("b"), LATER, LATER + timedelta(days=30))
 
 
+def test_a_spent_refresh_token_is_forgotten_when_it_would_have_expired(subject: Subject) -> None:
+    """Until then its owner may come back, and find that a thief was first. After that it works for nobody anyway."""
+    session = subject.begin("a")
+    subject.rotate("a", "b")
+    last_moment, later = LATER - timedelta(seconds=1), LATER + timedelta(days=30)
+    subject.sessions.rotate(hashed("b"), hashed("c"), last_moment, later)
+    with pytest.raises(TokenSpent):
+        subject.sessions.rotate(hashed("a"), hashed("x"), last_moment, later)
+
+    subject.sessions.rotate(hashed("c"), hashed("d"), LATER, later)
+
+    with pytest.raises(TokenUnknown):
+        subject.sessions.rotate(hashed("a"), hashed("x"), LATER, later)
+    assert subject.sessions.is_live(session)
+
+
 def test_a_revoked_session_is_dead_with_all_its_tokens(subject: Subject) -> None:
     """And no other session is."""
     session, other = subject.begin("a"), subject.begin("other")
@@ -191,6 +207,26 @@ def test_expired_sessions_go_when_their_user_logs_in_again(postgres_url: str) ->
         with pool.connection() as connection:
             rows = connection.execute("SELECT family_id::text, count(*) FROM refresh_tokens GROUP BY 1").fetchall()
         assert dict(rows) == {living.id: 2, new.id: 1}
+
+
+def test_a_session_that_goes_on_for_ever_does_not_grow_for_ever(postgres_url: str) -> None:
+    """A page that stays open gets a new token every quarter of an hour."""
+    ttl, period = timedelta(days=1), timedelta(minutes=15)
+    with connect_postgres(postgres_url) as pool:
+        user_id = str(uuid.uuid4())
+        PostgresUsers(pool).add(Account(person(user_id), "hash"))
+        sessions = PostgresSessions(pool)
+        session, now = Session(str(uuid.uuid4()), user_id), NOW
+        sessions.begin(session, hashed("0"), now, now + ttl)
+        for number in range(4 * 96):
+            now += period
+            sessions.rotate(hashed(f"{number}"), hashed(f"{number + 1}"), now, now + ttl)
+
+        with pool.connection() as connection:
+            [rows] = connection.execute("SELECT count(*) FROM refresh_tokens").fetchone() or [None]
+        # One for each token that has not expired: a day's, and the new one.
+        assert rows == 96
+        assert sessions.is_live(session)
 
 
 def test_the_table_takes_nothing_that_is_not_as_long_as_a_hash(postgres_url: str) -> None:

@@ -95,9 +95,11 @@ class FakeSessions:
             # With an account go its sessions.
             if token is None or token.session.user_id not in self._users.accounts:
                 raise TokenUnknown
+            if token.expires_at <= now:
+                raise TokenUnknown
             if token.spent:
                 raise TokenSpent(token.session.id)
-            if token.session.id in self.revoked or token.expires_at <= now:
+            if token.session.id in self.revoked:
                 raise TokenUnknown
             self.tokens[old_hash] = replace(token, spent=True)
             self.tokens[new_hash] = Token(token.session, expires_at)
