@@ -60,6 +60,7 @@ class FakeLibrary:
         if record.untold:
             record.owed = [event for event in record.owed if event != record.untold]
             record.extra[notice_key(record.untold)] = Notice("", now, Outcome.OVERTAKEN)
+        record.queued_at = record.announced_at = now
         record.lease_until = record.untold = None
         record.owed += owed
         return record.conversion
