@@ -130,7 +130,9 @@ def test_a_function_may_do_what_it_does_and_no_more(name: str):
             "s3:PutObject",
             "s3:DeleteObject",
             "s3:AbortMultipartUpload",
+            "s3:ListMultipartUploadParts",
             "s3:ListBucket",
+            "s3:ListBucketMultipartUploads",
         },
     }.get(name, set())
 
