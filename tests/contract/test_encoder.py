@@ -300,7 +300,7 @@ def test_of_a_container_that_tells_only_its_duration_at_most_the_very_end_is_mis
 
 @pytest.fixture(scope="module", params=["mov", "asf"], ids=["streamed", "from a file"])
 def half_an_hour(request, tmp_path_factory) -> Path:
-    video = tmp_path_factory.mktemp("long") / f"long.{request.param}"
+    video: Path = tmp_path_factory.mktemp("long") / f"long.{request.param}"
     ffmpeg("-f", "lavfi", "-i", "sine=duration=1800", "-c:a", "pcm_s16le", str(video))
     return video
 
