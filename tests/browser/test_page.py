@@ -399,7 +399,9 @@ def test_nothing_overflows_from_right_to_left(ann: Visitor, clip: Path, tmp_path
 
 
 def _unfold_options(visitor: Visitor) -> None:
-    for summary in visitor.page.locator("section summary").all():
+    summaries = visitor.page.locator("section summary")
+    expect(summaries.first).to_be_visible()
+    for summary in summaries.all():
         summary.click()
 
 

@@ -318,10 +318,15 @@ def test_of_a_container_that_tells_only_its_duration_at_most_the_very_end_is_mis
     assert encoded.facts.duration_s >= SECONDS * 0.98 - 0.1
 
 
-def start_long_encoding(tmp_path: Path, ending: str):
-    """Encode half an hour in a thread. Returns the thread, its errors, and the pid of ffmpeg."""
-    video = tmp_path / f"long.{ending}"
+@pytest.fixture(scope="module", params=["mov", "asf"], ids=["streamed", "from a file"])
+def half_an_hour(request, tmp_path_factory) -> Path:
+    video: Path = tmp_path_factory.mktemp("long") / f"long.{request.param}"
     ffmpeg("-f", "lavfi", "-i", "sine=duration=1800", "-c:a", "pcm_s16le", str(video))
+    return video
+
+
+def start_encoding(video: Path, tmp_path: Path):
+    """Encode in a thread. Returns the thread, its errors, and the pids of its ffmpegs."""
     errors: list[AttemptFailed] = []
     started = threading.Event()
 
@@ -343,12 +348,11 @@ def ffmpegs() -> list[int]:
     return [child.pid for child in psutil.Process().children() if "ffmpeg" in child.name()]
 
 
-@pytest.mark.parametrize("ending", ["mov", "asf"], ids=["streamed", "from a file"])
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 @pytest.mark.parametrize("which", range(3))
-def test_an_encoder_that_was_killed_made_no_mp3(tmp_path, how, ending, which):
+def test_an_encoder_that_was_killed_made_no_mp3(half_an_hour, tmp_path, how, which):
     """What SIGTERM leaves plays, and ffmpeg wrote it well: only its exit code tells."""
-    thread, errors, pids = start_long_encoding(tmp_path, ending)
+    thread, errors, pids = start_encoding(half_an_hour, tmp_path)
 
     os.kill(pids[which], how)
     thread.join(30)
@@ -358,9 +362,9 @@ def test_an_encoder_that_was_killed_made_no_mp3(tmp_path, how, ending, which):
     assert len(errors) == 1
 
 
-def test_an_encoder_lets_others_have_the_cores_first(tmp_path):
+def test_an_encoder_lets_others_have_the_cores_first(half_an_hour, tmp_path):
     """People wait for answers of the same machine, while a conversion takes a while in any case. LAME takes longest."""
-    thread, _, pids = start_long_encoding(tmp_path, "mov")
+    thread, _, pids = start_encoding(half_an_hour, tmp_path)
 
     niceness = sorted(psutil.Process(pid).nice() - os.nice(0) for pid in pids)
     policies = {os.sched_getscheduler(pid) for pid in pids}

@@ -32,7 +32,9 @@ class Made:
         self.folder = folder
         self.output = folder.with_name(f"{folder.name}-{uuid.uuid4().hex}.output")
         environ = os.environ | OURS | {"V2M_STATE": str(folder), "PORT": str(port)}
-        environ.pop("MAKEFLAGS", None)
+        # What the `make` that runs the tests was told is not for this one.
+        for name in ("MAKEFLAGS", "ARGS"):
+            environ.pop(name, None)
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
                 ["make", "--no-print-directory", *arguments],

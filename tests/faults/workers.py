@@ -261,8 +261,8 @@ def stopped_in_mid_encode(pid: int) -> psutil.Process:
 
 def mp3_bytes(ffmpeg: psutil.Process) -> int:
     """Return how many bytes of the MP3 an ffmpeg has written."""
-    command = ffmpeg.cmdline()
-    descriptor = command[len(command) - command[::-1].index("-fd")]
+    outputs = next(argument for argument in ffmpeg.cmdline() if "]fd:" in argument)
+    descriptor = outputs.partition(":fd=")[2].partition("]")[0]
     return Path(f"/proc/{ffmpeg.pid}/fd/{descriptor}").stat().st_size
 
 
