@@ -1,5 +1,6 @@
 """Fixtures that any test can ask for. The servers start when the first test asks, and are real."""
 
+import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -52,6 +53,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _together_with(item: pytest.Item) -> str:
     """Return the name of those that run one after the other in one process, as they share what takes long to start."""
     fixtures = getattr(item, "fixturenames", [])
+    if os.environ.get("AMQP_URL") and not {"servers", "service", "stack"}.isdisjoint(fixtures):
+        # Processes that share a broker would delete each other's queues. Without AMQP_URL each starts one of its own.
+        return "one broker"
     if item.get_closest_marker("emulator") or "packages" in fixtures:
         return "emulator"
     if "service" in fixtures:

@@ -20,6 +20,7 @@ class TcpProxy:
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._refusing = threading.Event()
+        self.accepted = 0
         self.refused = 0
         self._flowing = threading.Event()
         self._flowing.set()
@@ -102,6 +103,7 @@ class TcpProxy:
                 client.close()
                 continue
             server.settimeout(None)
+            self.accepted += 1
             pair = (client, server)
             with self._lock:
                 self._pairs.append(pair)

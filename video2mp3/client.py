@@ -34,7 +34,8 @@ class Client:
     """
 
     def __init__(self, base_url: str, *, timeout_s: float = 30, transport: httpx.BaseTransport | None = None) -> None:
-        self._http = httpx.Client(base_url=base_url, timeout=timeout_s, transport=transport)
+        # On AWS a large file is copied first, and redirects lead to the same address until that is done.
+        self._http = httpx.Client(base_url=base_url, timeout=timeout_s, transport=transport, max_redirects=200)
         self._tokens: Tokens | None = None
 
     def __enter__(self) -> Self:

@@ -79,11 +79,15 @@ class Sessions(Protocol):
     def begin(self, session: Session, token_hash: bytes, now: datetime, expires_at: datetime) -> None:
         """Keep a new session with its first refresh token; what is left of the user's expired ones may go."""
 
-    def rotate(self, old_hash: bytes, new_hash: bytes, now: datetime, expires_at: datetime) -> Session:
+    def rotate(self, old_hash: bytes, new_hash: bytes, now: datetime, expires_at: datetime) -> tuple[Session, User]:
         """Spend a refresh token and put a new one in its place, in one step: of two that try, one succeeds.
 
+        Returns the session, and its user: a token must not be spent for an answer that then cannot be made.
+
+        Of the tokens of its session that were spent, those that have expired are forgotten.
+
         Raises:
-            TokenSpent: it was spent before.
+            TokenSpent: it was spent before, and has not expired since.
             TokenUnknown: it does not work for any other reason.
         """
 

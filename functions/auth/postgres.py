@@ -165,7 +165,7 @@ class PostgresSessions:
                 },
             )
 
-    def rotate(self, old_hash: bytes, new_hash: bytes, now: datetime, expires_at: datetime) -> Session:
+    def rotate(self, old_hash: bytes, new_hash: bytes, now: datetime, expires_at: datetime) -> tuple[Session, User]:
         """See Sessions."""
         with _connection(self._pool) as connection:
             rotated = connection.execute(
@@ -177,17 +177,24 @@ class PostgresSessions:
                         WHERE other.family_id = token.family_id AND other.revoked_at IS NOT NULL
                     )
                     RETURNING user_id, family_id
+                ), gone AS (
+                    DELETE FROM refresh_tokens AS token USING spent
+                    WHERE token.family_id = spent.family_id AND spent_at IS NOT NULL AND expires_at <= %(now)s
+                ), added AS (
+                    INSERT INTO refresh_tokens (user_id, family_id, token_hash, expires_at)
+                    SELECT user_id, family_id, %(new)s, %(expires_at)s FROM spent
                 )
-                INSERT INTO refresh_tokens (user_id, family_id, token_hash, expires_at)
-                SELECT user_id, family_id, %(new)s, %(expires_at)s FROM spent
-                RETURNING family_id, user_id
+                SELECT users.id, email, created_at, family_id FROM spent JOIN users ON users.id = user_id
                 """,
                 {"old": old_hash, "new": new_hash, "now": now, "expires_at": expires_at},
             ).fetchone()
             if rotated is not None:
-                return Session(id=str(rotated[0]), user_id=str(rotated[1]))
+                user = _to_user(rotated)
+                return Session(id=str(rotated[3]), user_id=user.id), user
             spent = connection.execute(
-                "SELECT family_id FROM refresh_tokens WHERE token_hash = %s AND spent_at IS NOT NULL", (old_hash,)
+                "SELECT family_id FROM refresh_tokens"
+                " WHERE token_hash = %s AND spent_at IS NOT NULL AND expires_at > %s",
+                (old_hash, now),
             ).fetchone()
         if spent is not None:
             raise TokenSpent(str(spent[0]))

@@ -109,13 +109,14 @@ def refresh(refresh_token: str, deps: Deps) -> Tokens:
     """
     new_token, now = deps.new_refresh_token(), deps.clock()
     try:
-        session = deps.sessions.rotate(fingerprint(refresh_token), fingerprint(new_token), now, now + deps.refresh_ttl)
-        user = deps.users.get(session.user_id)
+        session, user = deps.sessions.rotate(
+            fingerprint(refresh_token), fingerprint(new_token), now, now + deps.refresh_ttl
+        )
     except TokenSpent as error:
         deps.sessions.revoke(error.session_id, now)
         deps.logger.warning("spent refresh token used: session revoked", extra={"session_id": error.session_id})
         raise InvalidToken from error
-    except (TokenUnknown, UserMissing) as error:
+    except TokenUnknown as error:
         raise InvalidToken from error
     return _tokens(user, session, new_token, deps)
 

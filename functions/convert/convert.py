@@ -66,7 +66,8 @@ def convert(uploaded: Event, deps: Deps, deadline: Deadline) -> None:
         deps.logger.info("nothing to convert")
         return
     deps.logger.info("converting", extra={"attempt": claim.attempt, "fence": claim.fence})
-    if claim.attempt == 1:
+    # Not the first attempt: one that the host interrupted does not count, and then there is another first one.
+    if claim.fence == 1:
         # By the clocks of two machines, which may differ.
         waited_s = (deps.clock() - uploaded.occurred_at).total_seconds()
         deps.metrics.observe(CONVERSION_WAIT_SECONDS, max(0.0, waited_s))

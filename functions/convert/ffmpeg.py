@@ -45,7 +45,7 @@ ENDED = 255
 
 
 class Ffmpeg:
-    """A running ffmpeg. Leaving the context kills it, with its process group, if it has not ended.
+    """A running ffmpeg. Leaving the context, or failing to enter it, kills it and its process group if it still runs.
 
     `arguments` name what they read and write as `fd:`, with the descriptors in `passed`. A `source` is its `fd:0`.
     `niceness` is how far it stands back where others want the same core; 0 is not at all. `memory` multiplies how much
@@ -75,15 +75,17 @@ class Ffmpeg:
             start_new_session=True,
         )
         assert self._process.stderr is not None  # noqa: S101  # for the type checker
-        try:
-            self._log = _Log(self._process.stderr)
-        except BaseException:
-            self.kill()
-            raise
+        self._log = _Log(self._process.stderr)
 
     def __enter__(self) -> Self:
-        if self._feed and self._process.stdin:
-            self._feed.start(self._process.stdin)
+        try:
+            self._log.start()
+            if self._feed and self._process.stdin:
+                self._feed.start(self._process.stdin)
+        except BaseException:
+            # Python calls __exit__ only for a context that was entered.
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -256,13 +258,15 @@ class _Log:
         self._tail = bytearray()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._drain, name="ffmpeg-log", daemon=True)
+
+    def start(self) -> None:
         self._thread.start()
 
     def has_ended(self, wait_s: float) -> bool:
         return self._ended.wait(wait_s)
 
     def join(self) -> None:
-        self._thread.join()
+        join_started(self._thread)
         self._stream.close()
 
     def text(self) -> str:

@@ -81,7 +81,11 @@ class MongoClaims:
 
     def release(self, claim: Claim, owed: Sequence[Event], *, counts: bool) -> None:
         """See Claims."""
-        self._end(claim, {"state": State.QUEUED, "progress": 0.0, "attempts": _attempts(claim, counts)}, owed)
+        queued: Document = {"state": State.QUEUED, "progress": 0.0, "attempts": _attempts(claim, counts)}
+        if owed:
+            # Without an event the message itself goes back, and keeps its place.
+            queued |= {"queued_at": _NOW, "announced_at": _after(max(map(_pause_ms, owed)))}
+        self._end(claim, queued, owed)
 
     def _end(self, claim: Claim, changes: Document, owed: Sequence[Event]) -> None:
         events = {"$literal": [to_builtins(event) for event in owed]}
@@ -110,6 +114,10 @@ class MongoClaims:
 
 def _attempts(claim: Claim, counts: bool) -> int:
     return claim.attempt if counts else claim.attempt - 1
+
+
+def _pause_ms(event: Event) -> int:
+    return (event.not_before - event.occurred_at) // timedelta(milliseconds=1) if event.not_before else 0
 
 
 def _after(milliseconds: int) -> Document:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Annotated
+from urllib.parse import urlencode
 
 import msgspec
 from chalice.app import Request, Response
@@ -177,7 +178,6 @@ def _watched(conversions: Sequence[Conversion], request: Request) -> Response:
 
 
 def _send(parcel: Parcel, app: HttpFunction, deps: Deps) -> Response:
-    # These belong to this thread. A copy is read in another one.
     request, context = app.current_request, app.lambda_context
 
     def remaining_s() -> float:
@@ -198,7 +198,8 @@ def _send(parcel: Parcel, app: HttpFunction, deps: Deps) -> Response:
     if request.method == "GET" and selection.end - selection.start <= MAX_INLINE_BYTES:
         body = read(parcel, selection.start, selection.end, deps)
     elif request.method == "GET" and deps.copies is not None:
-        return _redirect(lend(parcel, deps.copies, remaining_s, deps))
+        # While it is being copied, the client asks here again.
+        return _redirect(lend(parcel, deps.copies, remaining_s, deps) or _address(request))
     elif request.method == "GET":
         headers[STORED_FILE], body = _instead_of_the_body(parcel, selection)
     return Response(body, headers=headers, status_code=int(selection.status))
@@ -214,6 +215,12 @@ def _instead_of_the_body(parcel: Parcel, selection: Selection) -> tuple[str, byt
         else:
             listed.append(f"mp3s/{piece.stored.file_id};{piece.start}-{piece.end}")
     return ",".join(listed), b"".join(body)
+
+
+def _address(request: Request) -> str:
+    """Return the path and the query of a request."""
+    path: str = request.context["resourcePath"].format_map(request.uri_params or {})
+    return f"{path}?{urlencode(request.query_params)}" if request.query_params else path
 
 
 def _redirect(url: str) -> Response:

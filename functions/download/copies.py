@@ -1,8 +1,11 @@
 """The port through which download offers files that are too large for an answer: MP3s, and ZIPs of them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Protocol
+
+# Returns the bytes of a file from a position on, in parts of any size.
+ReadFrom = Callable[[int], Iterable[bytes]]
 
 
 class Copies(Protocol):
@@ -14,8 +17,12 @@ class Copies(Protocol):
     def made_at(self, name: str) -> datetime | None:
         """Return when the copy under a name was made, or None if there is none."""
 
-    def make(self, name: str, content_type: str, parts: Iterable[bytes]) -> None:
-        """Copy a file. It appears all at once, in place of any older copy; if `parts` raises, it does not appear."""
+    def make(self, name: str, content_type: str, read_from: ReadFrom, has_time: Callable[[], bool]) -> bool:
+        """Copy a file and return True, or copy some of it, while there is time, and return False.
+
+        The next call for the same name, which always means the same bytes, goes on from there. The copy appears all at
+        once, in place of any older one. If `read_from` raises anything but Unavailable, what was copied is dropped.
+        """
 
     def url(self, name: str, filename: str, ttl: timedelta) -> str:
         """Return a URL at which anybody can fetch the copy for `ttl`, whole or in ranges. It is saved as `filename`.
@@ -24,4 +31,4 @@ class Copies(Protocol):
         """
 
     def delete(self, name: str) -> None:
-        """Delete a copy. Does nothing if there is none."""
+        """Delete a copy, whole or not. Does nothing if there is none."""

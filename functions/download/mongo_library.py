@@ -81,6 +81,8 @@ class MongoLibrary:
             "expires_at": None,
             "lease": None,
             "updated_at": now,
+            "queued_at": now,
+            "announced_at": now,
             "pending_events": {"$concatArrays": [_OTHERS_OWED, {"$literal": events}]},
             "notices": _NOTICES,
             "untold": "$$REMOVE",

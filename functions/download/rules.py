@@ -8,14 +8,11 @@ from functions.download.deps import Deps
 from functions.download.library import Entry, NotFailedState, Position
 from functions.download.pages import ID, PageRequest, make_cursor
 from functions.download.parcels import Parcel, StoredMp3, mp3_copy_name, zip_parcel
-from functions.download.sending import ZipTooLarge, delete_copy, storage_errors
+from functions.download.sending import delete_copy, storage_errors
 from functions.shared.conversions import Conversion, ConversionMissing, Owner, State
 from functions.shared.events import Event, EventName, publish_owed
 from functions.shared.links import Link
 from functions.shared.problems import NotFound, Problem
-
-# A larger ZIP is not even started on: copying it would take longer than the 29 s that a function has.
-MAX_COPIED_ZIP_BYTES = 1024**3
 
 
 class NotReady(Problem):
@@ -161,7 +158,6 @@ def _zip_of(conversion_ids: Sequence[str], entries: Sequence[Entry], deps: Deps)
     Raises:
         SomeNotFound: one of them is missing from `entries`.
         SomeNotReady: one is not completed.
-        ZipTooLarge: there would be no time to copy it.
         StorageCorrupt: an MP3 is not the one that was stored.
     """
     by_id = {entry.conversion.id: entry for entry in entries}
@@ -171,9 +167,6 @@ def _zip_of(conversion_ids: Sequence[str], entries: Sequence[Entry], deps: Deps)
     if waiting := [entry.conversion for entry in ordered if entry.mp3_file_id is None]:
         raise SomeNotReady(waiting)
     mp3s = [_mp3_of(entry) for entry in ordered]
-    size = sum(stored.mp3.bytes for stored in mp3s)
-    if deps.copies is not None and size > MAX_COPIED_ZIP_BYTES:
-        raise ZipTooLarge(f"Together, these MP3s have {size} bytes; a ZIP may have at most {MAX_COPIED_ZIP_BYTES}.")
     with storage_errors(mp3s, deps):
         return zip_parcel(mp3s, deps.mp3s.crc32s([stored.file_id for stored in mp3s]))
 

@@ -1,23 +1,21 @@
 """How a parcel reaches a client: as bytes of an answer, or by way of a copy."""
 
 import contextlib
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 
 from functions.download.copies import Copies
 from functions.download.deps import Deps
 from functions.download.parcels import Parcel, StoredMp3
-from functions.shared.conversions import Mp3
 from functions.shared.files import FileDamaged, FileMissing
-from functions.shared.problems import FieldError, InvalidInput, NotFound, Problem, Unavailable
+from functions.shared.problems import NotFound, Problem, Unavailable
 
 # Long enough to listen, to seek and to resume a download: browsers keep using the URL they were redirected to.
 COPY_URL_TTL = timedelta(hours=1)
 # An older copy might be deleted, at the end of its day, while it is being fetched.
 COPY_GOOD_FOR = timedelta(hours=20)
-# How long it may take to complete a copy, or to undo it, before the function's time is up.
-_FINISHING_S = 4.0
+# This much of the function's time is left for the parts that are on their way, and to complete a copy or to undo it.
+_FINISHING_S = 6.0
 
 
 class StorageCorrupt(Problem):
@@ -27,13 +25,6 @@ class StorageCorrupt(Problem):
 
     def __init__(self) -> None:
         super().__init__("The MP3 was damaged in storage. Upload the video again.")
-
-
-class ZipTooLarge(InvalidInput):
-    """Raised when a ZIP cannot be made within the time of one request."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(FieldError("ids", f"{reason} Choose fewer conversions."))
 
 
 def read(parcel: Parcel, start: int, end: int, deps: Deps) -> bytes:
@@ -46,17 +37,20 @@ def read(parcel: Parcel, start: int, end: int, deps: Deps) -> bytes:
     return b"".join(_read(parcel, start, end, deps))
 
 
-def lend(parcel: Parcel, copies: Copies, remaining_s: Callable[[], float], deps: Deps) -> str:
+def lend(parcel: Parcel, copies: Copies, remaining_s: Callable[[], float], deps: Deps) -> str | None:
     """Return a URL at which anybody can fetch a whole parcel, or ranges of it, for COPY_URL_TTL.
 
-    Raises what `read` raises, and ZipTooLarge if a ZIP cannot be copied in the time that remains.
+    Returns None if there was no time to copy all of it. The next call goes on. Raises what `read` raises.
     """
     made_at = copies.made_at(parcel.copy_name)
     if made_at is None or deps.clock() - made_at > COPY_GOOD_FOR:
-        parts = _proved(parcel, deps)
-        if len(parcel.mp3s) > 1:
-            parts = _in_time(parts, remaining_s)
-        copies.make(parcel.copy_name, parcel.content_type, parts)
+
+        def read_from(start: int) -> Iterator[bytes]:
+            return _read(parcel, start, parcel.length, deps)
+
+        if not copies.make(parcel.copy_name, parcel.content_type, read_from, lambda: remaining_s() > _FINISHING_S):
+            deps.logger.info("copied in part", extra={"bytes": parcel.length, **_about(parcel.mp3s)})
+            return None
         deps.logger.info("copied", extra={"bytes": parcel.length, **_about(parcel.mp3s)})
         try:
             _all_exist(parcel.mp3s, deps)
@@ -74,32 +68,6 @@ def _read(parcel: Parcel, start: int, end: int, deps: Deps) -> Iterator[bytes]:
             continue
         with storage_errors([piece.stored], deps):
             yield from deps.mp3s.read(piece.stored.file_id, piece.start, piece.end)
-
-
-def _proved(parcel: Parcel, deps: Deps) -> Iterator[bytes]:
-    """Yield all bytes of a parcel. Each MP3 is compared with the one that was made."""
-    for piece in parcel.pieces:
-        if isinstance(piece, bytes):
-            yield piece
-            continue
-        with storage_errors([piece.stored], deps):
-            yield from _compared(deps.mp3s.read(piece.stored.file_id), piece.stored.mp3)
-
-
-def _in_time(parts: Iterable[bytes], remaining_s: Callable[[], float]) -> Iterator[bytes]:
-    for part in parts:
-        if remaining_s() < _FINISHING_S:
-            raise ZipTooLarge("This ZIP cannot be made in time.")
-        yield part
-
-
-def _compared(parts: Iterable[bytes], mp3: Mp3) -> Iterator[bytes]:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
-        yield part
-    if digest.hexdigest() != mp3.sha256:
-        raise FileDamaged("The MP3 is not the one that was made.")
 
 
 def delete_copy(name: str, copies: Copies, deps: Deps) -> None:

@@ -11,7 +11,7 @@ from pymongo.database import Database
 from functions.health.health import TIMEOUT_S, Check, Down
 from functions.shared.events import EventName
 from functions.shared.mongo import Document
-from functions.shared.rabbit import connect_rabbit
+from functions.shared.rabbit import INTERNAL_ERROR, connect_rabbit
 
 
 def postgres_check(url: str) -> Check:
@@ -47,13 +47,18 @@ def rabbitmq_check(url: str, queues: Sequence[str]) -> Check:
     """Return a check that RabbitMQ has the queues."""
 
     def check() -> None:
-        with connect_rabbit(url, timeout_s=TIMEOUT_S, name="video2mp3 health") as connection:
-            channel = connection.channel()
-            for queue in queues:
-                try:
-                    channel.queue_declare(queue, passive=True)
-                except pika.exceptions.ChannelClosedByBroker as error:
-                    raise Down(f"the queue {queue} is missing") from error
+        try:
+            with connect_rabbit(url, timeout_s=TIMEOUT_S, name="video2mp3 health") as connection:
+                channel = connection.channel()
+                for queue in queues:
+                    try:
+                        channel.queue_declare(queue, passive=True)
+                    except pika.exceptions.ChannelClosedByBroker as error:
+                        raise Down(f"the queue {queue} is missing") from error
+        except pika.exceptions.ConnectionClosedByBroker as error:
+            if error.reply_code == INTERNAL_ERROR:
+                raise Down("RabbitMQ has an internal error; restart it if that lasts") from error
+            raise
 
     return check
 
@@ -81,6 +86,8 @@ def outbox_check(database: Callable[[], Database[Document]], owed_s: int) -> Che
                 hint="owing_event",
             )
         if owing is not None:
-            raise Down(f"events have been owed for {owing['owed_ms'] // 1000} s")
+            raise Down(
+                f"events have been owed for {owing['owed_ms'] // 1000} s; the log says why at `event stays owed`"
+            )
 
     return check

@@ -91,7 +91,7 @@ CONVERSIONS_FAILED = Counter("conversions_failed", "Conversions that ended witho
 CONVERSION_ATTEMPTS = Histogram(
     "conversion_attempts", "How many attempts a conversion took to its end.", (), Unit.COUNT, _ATTEMPTS
 )
-CONVERSION_WAIT_SECONDS = _seconds("conversion_wait_seconds", "From being announced to the first attempt.")
+CONVERSION_WAIT_SECONDS = _seconds("conversion_wait_seconds", "From the upload to the start of the first attempt.")
 CONVERSION_SECONDS = _seconds("conversion_seconds", "How long the attempt took that made the MP3.")
 CONVERSION_SPEED = Histogram(
     "conversion_speed", "Seconds of sound that were converted in a second.", (), Unit.NONE, _TIMES

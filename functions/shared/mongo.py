@@ -86,14 +86,22 @@ def mongo_errors() -> Iterator[None]:
 def to_document(conversion: Conversion, owed: list[Event]) -> Document:
     """Return the document of a new conversion.
 
-    Beside the conversion's own fields it holds `pending_events`, the events owed; `fence`, a number that
-    grows with every claim; and `lease`, the claim that holds it now. Once it has ended it holds `untold`, until
+    Beside the conversion's own fields it holds `pending_events`, the events owed; `fence`, a number that grows with
+    every claim; and `lease`, the claim that holds it now. `queued_at` is when it last began to wait for a worker, and
+    `announced_at` when the newest message about that came into the queue. Once it has ended it holds `untold`, until
     its owner was told: `{"event", "owed_at"}`, the event of its end and when that was last owed. `origin` is there if
     it was added once for it: see Conversions.add_once.
     """
     document = to_builtins(conversion)
     document["_id"] = document.pop("id")
-    return {**document, "pending_events": [to_builtins(event) for event in owed], "fence": 0, "lease": None}
+    return {
+        **document,
+        "pending_events": [to_builtins(event) for event in owed],
+        "fence": 0,
+        "lease": None,
+        "queued_at": conversion.updated_at,
+        "announced_at": conversion.updated_at,
+    }
 
 
 def to_conversion(document: Mapping[str, Any]) -> Conversion:

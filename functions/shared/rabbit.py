@@ -4,6 +4,9 @@ import pika
 import pika.exceptions
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
+# What RabbitMQ answers about a queue that it knows but cannot use.
+INTERNAL_ERROR = 541
+
 
 def connect_rabbit(
     url: str, *, timeout_s: float, heartbeat_s: int = 30, name: str = "video2mp3"

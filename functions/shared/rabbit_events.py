@@ -11,7 +11,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from functions.shared.clock import Clock, utc_now
 from functions.shared.events import LONGEST_PAUSE, Event, EventName, NotPublished
-from functions.shared.rabbit import connect_rabbit
+from functions.shared.rabbit import INTERNAL_ERROR, connect_rabbit
 
 EXCHANGE = "video2mp3"
 # The queues that functions are called for, and the one in which messages wait before they come into the first. How they
@@ -33,8 +33,9 @@ _LOST = (pika.exceptions.AMQPConnectionError, pika.exceptions.AMQPChannelError, 
 class RabbitEvents:
     """The exchange `video2mp3`. Implements Events. Threads may share one.
 
-    An event counts as published once the broker has confirmed it and a queue has taken it. A connection
-    that was lost while nothing was sent, as when a Lambda sandbox is frozen, is made again once.
+    An event counts as published once the broker has confirmed it and a queue has taken it. A connection that is idle
+    for half of `timeout_s` is closed, since nobody answers the broker's heartbeats in between. One that was lost while
+    nothing was sent, as when a Lambda sandbox is frozen, is made again once.
 
     A broker that has just let a thread wait for nothing is not asked again for `timeout_s`, and no thread waits
     longer than that for another: events are owed then, and uploads go on.
@@ -48,6 +49,7 @@ class RabbitEvents:
         self._clock = clock
         self._lock = threading.Lock()
         self._channel: BlockingChannel | None = None
+        self._used_at = 0.0
         self._silent_until = 0.0
 
     def publish(self, event: Event) -> None:
@@ -76,7 +78,7 @@ class RabbitEvents:
             self._disconnect()
             if time.monotonic() - started > self._timeout_s / 2:
                 self._silent_until = time.monotonic() + self._timeout_s
-            raise NotPublished(f"RabbitMQ did not take it: {error!r}") from error
+            raise NotPublished(_reason(error)) from error
 
     def _publish_again_if_lost(self, event: Event) -> None:
         if self._channel is not None:
@@ -88,8 +90,21 @@ class RabbitEvents:
                 self._disconnect()
             else:
                 return
-        self._channel = self._connect()
-        self._publish(self._channel, event)
+        self._channel = channel = self._connect()
+        threading.Thread(target=self._close_when_idle, args=(channel,), name="idle RabbitMQ", daemon=True).start()
+        self._publish(channel, event)
+
+    def _close_when_idle(self, channel: BlockingChannel) -> None:
+        idle_s = self._timeout_s / 2
+        left_s = idle_s
+        while left_s > 0:
+            time.sleep(left_s)
+            with self._lock:
+                if self._channel is not channel:
+                    return
+                left_s = self._used_at + idle_s - time.monotonic()
+                if left_s <= 0:
+                    self._disconnect()
 
     def _publish(self, channel: BlockingChannel, event: Event) -> None:
         waits_ms = self._waits_ms(event)
@@ -109,6 +124,7 @@ class RabbitEvents:
             # Without it, a message that no queue takes is confirmed all the same.
             mandatory=True,
         )
+        self._used_at = time.monotonic()
 
     def _waits_ms(self, event: Event) -> int:
         """Return how long a message has to wait. Clocks that differ may shorten it; they never make it longer."""
@@ -131,3 +147,9 @@ class RabbitEvents:
                 channel.connection.close()
             except (pika.exceptions.AMQPError, OSError):
                 return
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, pika.exceptions.ConnectionClosedByBroker) and error.reply_code == INTERNAL_ERROR:
+        return "RabbitMQ has an internal error. If it lasts, see INTERNAL_ERROR in docs/operating.md."
+    return f"RabbitMQ did not take it: {error!r}"

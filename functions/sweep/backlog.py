@@ -37,7 +37,7 @@ class Backlog(Protocol):
     """Conversions that wait for something. Time is the storage's own."""
 
     def in_state(self, state: State) -> Waiting:
-        """Return how many are in a state, and since when: when they came into it, or last showed life."""
+        """Return how many are in a state, and for how long the first is queued, or has not shown life."""
 
     def owing(self) -> Waiting:
         """Return how many owe events, and for how long the first has not changed."""

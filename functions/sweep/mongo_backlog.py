@@ -22,7 +22,8 @@ class MongoBacklog:
     def in_state(self, state: State) -> Waiting:
         """See Backlog."""
         # What was deleted is in none of the states in which anything waits.
-        return self._waiting({"state": state.value}, "in_state", "updated_at")
+        index, since = ("queued", "queued_at") if state is State.QUEUED else ("in_state", "updated_at")
+        return self._waiting({"state": state.value}, index, since)
 
     def owing(self) -> Waiting:
         """See Backlog."""

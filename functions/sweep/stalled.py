@@ -6,6 +6,9 @@ from typing import Protocol
 
 from functions.shared.events import Event
 
+# The longest pause between two announcements of a conversion, as a multiple of the first.
+LONGEST_PAUSES = 16
+
 # Makes the event by which the conversion of this id is announced anew.
 Announce = Callable[[str], Event]
 
@@ -26,10 +29,12 @@ class StalledConversions(Protocol):
         """
 
     def reannounce(self, limit: int, announce: Announce, after: timedelta) -> list[Event]:
-        """Announce up to `limit` queued conversions again that owe nothing and were left alone for `after`.
+        """Announce up to `limit` queued conversions again that owe nothing and whose messages seem to be lost.
 
-        Their messages may be among the dead letters; where they are not, a second message does no harm. Returns
-        the events owed.
+        A message seems to be lost if the queue has passed it: a conversion that began to wait after it was announced
+        has been worked on. While nobody has worked for `after`, all seem to be lost. But a conversion waits for `after`
+        before it is announced again, then for as long again as it has waited by then, and for LONGEST_PAUSES times
+        `after` at most. A second message does no harm. Returns the events owed.
         """
 
     def renotify(self, limit: int, after: timedelta, within: timedelta) -> list[Event]:

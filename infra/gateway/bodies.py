@@ -54,25 +54,21 @@ class Memory:
 
     async def wait(self, count: int) -> None:
         """Wait in line until `count` bytes are free. They stay so until the next `await`."""
-        was_first = False
-        while self._held_bytes + count > self.max_bytes or (self._line and not was_first):
-            turn = anyio.Event()
-            self._line.insert(0 if was_first else len(self._line), turn)
-            try:
+        turn = anyio.Event()
+        self._line.append(turn)
+        try:
+            while self._line[0] is not turn or self._held_bytes + count > self.max_bytes:
                 await turn.wait()
-            except BaseException:
-                if turn.is_set():
-                    self._call_first()
-                else:
-                    self._line.remove(turn)
-                raise
-            was_first = True
-        # It looks after us, when we hold what we waited for.
-        self._call_first()
+                # Only the first in line is called, and it stays there until it has what it waited for.
+                turn = self._line[0] = anyio.Event()
+        finally:
+            self._line.remove(turn)
+            # It looks after us, when we hold what we waited for.
+            self._call_first()
 
     def _call_first(self) -> None:
         if self._line:
-            self._line.popleft().set()
+            self._line[0].set()
 
 
 class BodyReader:

@@ -55,7 +55,7 @@ class Calls:
         self._binary_media_types = binary_media_types
 
     def make(self, call: Call, body: bytes, internal: Mapping[str, str] | None = None) -> Answer:
-        """Return the answer of the route's function. `internal` are headers that no client can send.
+        """Return the answer of the route's function. `internal` are headers that this gateway takes from no client.
 
         Raises:
             NotFound, MethodNotAllowed: there is no such route.

@@ -1,7 +1,7 @@
 """Forms that do not fit into one event: the video in one becomes an upload while it comes, and then a conversion.
 
 When all is there, the function gets the client's request with `X-Stored-Upload: <id>` in place of the video, and the
-other fields as application/x-www-form-urlencoded. No client can send this header.
+other fields as application/x-www-form-urlencoded. The gateway removes this header from what clients send.
 """
 
 import base64

@@ -3,7 +3,10 @@
 A slice is a PATCH of an upload with the header `X-Body-Slice: <token>;<position>;<total>;<state>`. `token` is the same
 for all slices of a body, `position` says how many bytes of the body came before, `total` how many there will be (`*`
 if nobody knows), and `state` is `more`, `last`, or `broken` if the rest will never come. Upload-Offset stays what the
-client sent. No client can send this header. A slice may come twice, for its answer may have been lost.
+client sent. A slice may come twice, for its answer may have been lost.
+
+The gateway removes this header from what clients send. API Gateway does not, and there it does no harm: see
+docs/security.md.
 """
 
 import asyncio

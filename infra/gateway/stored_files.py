@@ -2,7 +2,7 @@
 
 The function's header is `X-Stored-File`. It lists, with commas between, ranges of stored files, as in
 `mp3s/<file_id>;<start>-<end>` with `end` exclusive, and between them numbers of bytes, which are the next ones of the
-function's own body. It is the idea of nginx's X-Accel-Redirect. No client can send or see it.
+function's own body. It is the idea of nginx's X-Accel-Redirect. The gateway shows it to no client.
 """
 
 import asyncio

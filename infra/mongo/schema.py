@@ -22,8 +22,11 @@ CONVERSIONS = (
     ),
     # Who was not told how it ended, by when that was. This too is nearly empty.
     IndexModel([("completed_at", ASCENDING)], name="untold", partialFilterExpression={"untold": {"$exists": True}}),
-    # What has been in a state for long: what is being converted without a lease, what is queued without a message.
+    # What has been in a state for long, as what is being converted without a lease; and what was last converted.
     IndexModel([("state", ASCENDING), ("updated_at", ASCENDING)], name="in_state"),
+    # What waits for a worker: for how long, and since when it was not announced. Few do, so these are nearly empty.
+    IndexModel([("queued_at", ASCENDING)], name="queued", partialFilterExpression={"state": "queued"}),
+    IndexModel([("announced_at", ASCENDING)], name="announced", partialFilterExpression={"state": "queued"}),
     # What was deleted and may still have files.
     IndexModel(
         [("purged_at", ASCENDING), ("deleted_at", ASCENDING)],

@@ -54,6 +54,24 @@ def test_what_is_no_video_is_taken_and_then_said_to_be_none(tus: Tus) -> None:
     assert done.error.type == "unsupported-media"
 
 
+def test_the_headers_of_the_gateway_open_nobody_elses_upload(
+    tus: Tus, stranger: Tus, database: Database[Document]
+) -> None:
+    """The gateway removes them from requests. API Gateway does not, so the function must not trust them."""
+    path = tus.create(len(HELLO))
+    assert tus.patch(path, 0, HELLO[:4]).status == 204
+    form = {"Tus-Resumable": None, "Content-Type": "application/x-www-form-urlencoded"}
+
+    taken = stranger.ask("POST", "/v1/conversions", {**form, "X-Stored-Upload": upload_id(path)}, b"quality=v2")
+    written = stranger.patch(path, 4, b"another", {"X-Body-Slice": "token;0;7;last"})
+
+    # What the header names is not there for a stranger; without the header it is a form without a video.
+    assert taken.status in {400, 404}
+    assert written.status == 404
+    assert tus.patch(path, 4, HELLO[4:]).offset == len(HELLO)
+    assert stored(database, path) == HELLO
+
+
 def test_every_byte_of_an_upload_arrives(tus: Tus, database: Database[Document]) -> None:
     """Nobody on the way takes it for text: it holds every byte there is, and is not UTF-8."""
     content = bytes(range(256)) * 1000 + noise(300_001)

@@ -12,6 +12,7 @@ from functions.shared.mongo import Document, to_builtins, to_document
 from functions.sweep import backlog
 from functions.sweep.backlog import Backlog, NothingWaits, Waiting
 from functions.sweep.mongo_backlog import MongoBacklog
+from functions.sweep.mongo_stalled import MongoStalledConversions
 from functions.sweep.rabbit_queues import queue_lengths
 from infra.rabbitmq.topology import ARGUMENTS, CONVERSIONS
 from tests.conversions import conversion, event
@@ -24,8 +25,8 @@ def keep(database: Database[Document], kept: Conversion, owed: list[Event], ago_
     """Keep a conversion that changed so long ago, by the server's clock."""
     database.conversions.insert_one({**to_document(kept, owed), **more})
     time = {"$subtract": ["$$NOW", int(ago_s * 1000)]}
-    changed = {"updated_at": time, **({"completed_at": time} if "untold" in more else {})}
-    database.conversions.update_one({"_id": kept.id}, [{"$set": changed}])
+    times = ["updated_at", "queued_at", "announced_at", *(["completed_at"] if "untold" in more else [])]
+    database.conversions.update_one({"_id": kept.id}, [{"$set": dict.fromkeys(times, time)}])
 
 
 def seconds(waiting: Waiting) -> float:
@@ -53,6 +54,17 @@ def test_the_queued_are_counted_and_the_first_is_timed(mongo):
 
     assert (queued.number, seconds(queued)) == (2, 300)
     assert (converting.number, seconds(converting)) == (1, 40)
+
+
+def test_an_announcement_does_not_shorten_the_wait(mongo):
+    """Whoever waits for a worker has waited since the upload, however often sweep has announced that."""
+    keep(mongo, conversion(), [], 1000)
+    announced = MongoStalledConversions(mongo).reannounce(1, lambda _: event(), timedelta(minutes=15))
+
+    queued = MongoBacklog(mongo).in_state(State.QUEUED)
+
+    assert len(announced) == 1
+    assert seconds(queued) == 1000
 
 
 def test_the_owed_are_counted_over_all_names(mongo):

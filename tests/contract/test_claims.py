@@ -1,8 +1,10 @@
 """What every implementation of Claims does: the fake, and MongoDB's on a real server."""
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from msgspec.structs import replace
 
 from functions.convert.claims import Claim, ClaimLost, Claims
 from functions.convert.mongo_claims import MongoClaims
+from functions.shared.clock import utc_now
 from functions.shared.conversions import Conversions, Failure, Method, Mp3, Note, Source, State, Track, Video
 from functions.shared.events import EventName, Outbox
 from functions.shared.mongo_conversions import MongoConversions, MongoOutbox
@@ -52,16 +55,20 @@ class Stored:
     patient: Claims
     conversions: Conversions
     outbox: Outbox
+    # Since when it waits for a worker, and when its newest message came into the queue.
+    times: Callable[[], tuple[datetime, datetime]]
 
     def __init__(self, database: Any) -> None:
         if isinstance(database, FakeDatabase):
             self.conversions, self.outbox = FakeConversions(database), FakeOutbox(database)
             self.claims = FakeClaims(database, lease_s=LEASE_S)
             self.patient = FakeClaims(database, lease_s=60)
+            self.times = lambda: (database.records["c1"].queued_at, database.records["c1"].announced_at)
         else:
             self.conversions, self.outbox = MongoConversions(database), MongoOutbox(database)
             self.claims = MongoClaims(database, lease_s=LEASE_S)
             self.patient = MongoClaims(database, lease_s=60)
+            self.times = lambda: itemgetter("queued_at", "announced_at")(database.conversions.find_one("c1"))
         self.conversions.add(conversion(), [])
 
 
@@ -158,6 +165,29 @@ def test_a_released_conversion_is_queued_again(stored, counts, attempts):
     assert (done.state, done.attempts, done.progress) == (State.QUEUED, attempts, 0.0)
     assert stored.outbox.owed(again.event, 10) == [again]
     assert stored.patient.claim("c1", "w2") is not None
+
+
+def test_what_was_tried_waits_anew_and_its_message_comes_after_the_pause(stored):
+    """From that sweep tells whether the message was lost."""
+    claim = stored.patient.claim("c1", "w1")
+    pause = timedelta(seconds=40)
+    again = replace(event(), not_before=NOW + pause)
+
+    stored.patient.release(claim, [again], counts=True)
+
+    queued_at, announced_at = stored.times()
+    assert utc_now() - queued_at < timedelta(seconds=30)
+    assert abs(announced_at - queued_at - pause) < timedelta(seconds=1)
+
+
+def test_what_was_interrupted_keeps_its_place(stored):
+    """Its message goes back to where it was, before all that came later."""
+    before = stored.times()
+    claim = stored.patient.claim("c1", "w1")
+
+    stored.patient.release(claim, [], counts=False)
+
+    assert stored.times() == before
 
 
 def test_what_has_ended_cannot_be_claimed(stored):

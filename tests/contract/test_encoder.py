@@ -38,6 +38,7 @@ from functions.convert.failures import (
     TruncatedMedia,
     UnsupportedMedia,
 )
+from functions.convert.feed import Feed
 from functions.convert.streaming import as_stream
 from functions.convert.video import StoredVideo
 from functions.shared.conversions import Video
@@ -178,6 +179,25 @@ def test_no_video_decoder_is_opened(media, tmp_path, monkeypatch):
     allowed = {name for command in readers for name in command[command.index("-codec_whitelist") + 1].split(",")}
     assert len(readers) >= 2
     assert not allowed & {"ffv1", "h264", "hevc", "mjpeg", "png", "mpeg4"}
+
+
+@pytest.mark.parametrize("thread", ["ffmpeg-log", "ffmpeg-feed"])
+def test_without_a_thread_to_watch_it_ffmpeg_does_not_stay(monkeypatch, thread):
+    """A machine can run out of threads. Nobody would ever end this process: it waits for a video that never comes."""
+    start = threading.Thread.start
+
+    def starved(self: threading.Thread) -> None:
+        if self.name == thread:
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    program = ffmpeg_module.Ffmpeg(["-f", "s16le", "-i", "fd:", "-f", "null", "-"], Feed(iter([b""])))
+    monkeypatch.setattr(threading.Thread, "start", starved)
+
+    with pytest.raises(RuntimeError, match="can't start"), program:
+        pytest.fail("the context was entered")
+
+    assert program.ended_with(-signal.SIGKILL)
 
 
 def bad(media, tmp_path: Path, kind: str) -> Path:

@@ -55,6 +55,20 @@ def test_a_queue_that_is_missing_is_named(amqp_url: str, queue: str):
     )
 
 
+def test_a_broker_that_has_lost_a_queue_of_its_own_is_told(monkeypatch: pytest.MonkeyPatch):
+    """Only a restart helps, so whoever looks should not look for a network."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise pika.exceptions.ConnectionClosedByBroker(541, "INTERNAL_ERROR")
+
+    monkeypatch.setattr("functions.health.checks.connect_rabbit", broken)
+
+    assert readiness({"rabbitmq": rabbitmq_check("amqp://x", QUEUES)}) == (
+        503,
+        {"rabbitmq": "down: RabbitMQ has an internal error; restart it if that lasts"},
+    )
+
+
 def owing(seconds: float, told_again_s: float | None = None) -> Document:
     """Return a conversion that owes an event for so long, perhaps one that was owed before."""
     now = utc_now()
@@ -84,6 +98,7 @@ def test_events_that_are_owed_for_long_are_told(
     status, states = readiness({"outbox": outbox_check(lambda: mongo, 180)})
 
     assert states["outbox"].startswith(said)
+    assert states["outbox"] == "ok" or states["outbox"].endswith(" s; the log says why at `event stays owed`")
     assert (status == 200) == (said == "ok")
 
 

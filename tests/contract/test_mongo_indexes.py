@@ -14,6 +14,7 @@ from functions.shared.files import GridFSFiles
 from functions.shared.mongo import Document
 from functions.shared.mongo_conversions import MongoConversions, MongoOutbox
 from functions.sweep.mongo_abandoned import MongoAbandonedUploads
+from functions.sweep.mongo_backlog import MongoBacklog
 from functions.sweep.mongo_expired import MongoExpiredConversions
 from functions.sweep.mongo_leftovers import MongoLeftoverMp3s, MongoLeftoverVideos
 from functions.sweep.mongo_stalled import MongoStalledConversions
@@ -45,6 +46,7 @@ def test_no_question_reads_a_whole_collection_and_no_index_is_idle(mongo):
     MongoStalledConversions(mongo).reclaim(10, announce)
     MongoStalledConversions(mongo).reannounce(10, announce, timedelta(days=10_000))
     MongoStalledConversions(mongo).renotify(10, timedelta(), timedelta(days=3))
+    assert MongoBacklog(mongo).in_state(State.QUEUED).number == 51
     MongoTombstones(mongo).unpurged(10, timedelta())
     MongoAbandonedUploads(mongo).expired(10, timedelta(days=-10_000))
     MongoExpiredConversions(mongo).delete(10)

@@ -216,6 +216,33 @@ def test_a_connection_that_the_broker_closed_is_made_again(rabbit: RabbitBroker)
     assert rabbit.arrived() == [make_event("e1"), make_event("e2")]
 
 
+def test_an_idle_connection_is_closed_before_the_broker_has_to(amqp_url: str) -> None:
+    """Nobody answers its heartbeats, so RabbitMQ would close it after two of them and log an error."""
+    with proxied(amqp_url) as (proxy, url):
+        events = RabbitEvents(url, timeout_s=4)
+        events.publish(make_event("e1"))
+        assert proxy.connections == 1
+
+        # The broker misses its second heartbeat after 8 s.
+        until(lambda: proxy.connections == 0, within_s=6)
+        events.publish(make_event("e2"))
+
+        assert proxy.connections == 1
+        events.close()
+
+
+def test_a_connection_that_is_used_again_and_again_stays_open(amqp_url: str) -> None:
+    """A new one for each event would take longer than the event."""
+    with proxied(amqp_url) as (proxy, url):
+        events = RabbitEvents(url, timeout_s=4)
+        for number in range(12):
+            events.publish(make_event(f"e{number}"))
+            time.sleep(0.25)
+
+        assert proxy.accepted == 1
+        events.close()
+
+
 def test_a_broker_that_does_not_answer_a_new_connection_is_given_up_in_time(rabbit: RabbitBroker) -> None:
     """A request that waits for RabbitMQ has 29 seconds in all."""
     rabbit.proxy.freeze()
@@ -225,6 +252,18 @@ def test_a_broker_that_does_not_answer_a_new_connection_is_given_up_in_time(rabb
         rabbit.events.publish(make_event("e1"))
 
     assert time.monotonic() - started < TIMEOUT_S + 3
+
+
+def test_a_queue_that_the_broker_cannot_use_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RabbitMQ says no more than INTERNAL_ERROR then, and says it until it is restarted."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise pika.exceptions.ConnectionClosedByBroker(541, "INTERNAL_ERROR")
+
+    monkeypatch.setattr("functions.shared.rabbit_events.connect_rabbit", broken)
+
+    with pytest.raises(NotPublished, match=r"internal error.*INTERNAL_ERROR in docs/operating\.md"):
+        RabbitEvents("amqp://x").publish(make_event("e1"))
 
 
 def test_a_broker_that_blocks_publishers_is_given_up_in_time(rabbit: RabbitBroker) -> None:

@@ -1,6 +1,7 @@
 """The exchange and the queues, declared on a real RabbitMQ."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -76,7 +77,8 @@ def test_a_queue_that_is_made_differently_is_told_with_what_to_do(amqp_url: str,
     channel.queue_delete(CONVERSIONS.name)
     channel.queue_declare(CONVERSIONS.name, durable=True)
 
-    with pytest.raises(TopologyConflict, match="rabbitmqctl -p / delete_queue video_conversion_queue"):
+    vhost = re.escape(pika.URLParameters(amqp_url).virtual_host)
+    with pytest.raises(TopologyConflict, match=f"rabbitmqctl -p {vhost} delete_queue video_conversion_queue"):
         declare(amqp_url)
 
 

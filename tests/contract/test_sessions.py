@@ -20,7 +20,7 @@ from functions.auth.accounts import (
     User,
 )
 from functions.auth.postgres import PostgresSessions, PostgresUsers, connect_postgres
-from tests.fakes.auth import FakeSessions
+from tests.fakes.auth import FakeSessions, FakeUsers
 from tests.fakes.shared import FakeClock
 
 NOW = FakeClock().now
@@ -39,7 +39,13 @@ class Subject(NamedTuple):
         return session
 
     def rotate(self, old: str, new: str) -> Session:
-        return self.sessions.rotate(hashed(old), hashed(new), NOW, LATER)
+        session, user = self.sessions.rotate(hashed(old), hashed(new), NOW, LATER)
+        assert user == person(self.user_id)
+        return session
+
+
+def person(user_id: str) -> User:
+    return User(user_id, "ada@example.com", NOW)
 
 
 def hashed(token: str) -> bytes:
@@ -49,11 +55,14 @@ def hashed(token: str) -> bytes:
 @pytest.fixture(params=["fake", "postgres"])
 def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
     user_id = str(uuid.uuid4())
+    account = Account(person(user_id), "hash")
     if request.param == "fake":
-        yield Subject(FakeSessions(), user_id)
+        users = FakeUsers()
+        users.add(account)
+        yield Subject(FakeSessions(users), user_id)
     else:
         with connect_postgres(request.getfixturevalue("postgres_url")) as pool:
-            PostgresUsers(pool).add(Account(User(user_id, "ada@example.com", NOW), "hash"))
+            PostgresUsers(pool).add(account)
             yield Subject(PostgresSessions(pool), user_id)
 
 
@@ -97,6 +106,22 @@ def test_a_refresh_token_that_is_not_ours_or_has_expired_is_unknown(subject: Sub
         subject.rotate("x", "b")
     with pytest.raises(TokenUnknown):
         subject.sessions.rotate(hashed("a"), hashed("b"), LATER, LATER + timedelta(days=30))
+
+
+def test_a_spent_refresh_token_is_forgotten_when_it_would_have_expired(subject: Subject) -> None:
+    """Until then its owner may come back, and find that a thief was first. After that it works for nobody anyway."""
+    session = subject.begin("a")
+    subject.rotate("a", "b")
+    last_moment, later = LATER - timedelta(seconds=1), LATER + timedelta(days=30)
+    subject.sessions.rotate(hashed("b"), hashed("c"), last_moment, later)
+    with pytest.raises(TokenSpent):
+        subject.sessions.rotate(hashed("a"), hashed("x"), last_moment, later)
+
+    subject.sessions.rotate(hashed("c"), hashed("d"), LATER, later)
+
+    with pytest.raises(TokenUnknown):
+        subject.sessions.rotate(hashed("a"), hashed("x"), LATER, later)
+    assert subject.sessions.is_live(session)
 
 
 def test_a_revoked_session_is_dead_with_all_its_tokens(subject: Subject) -> None:
@@ -151,7 +176,7 @@ def test_a_token_added_in_a_transaction_that_a_revoke_cannot_see_is_dead(postgre
     """The same race, held still at its worst moment: the new token is written and not yet committed."""
     with connect_postgres(postgres_url) as pool:
         user_id = str(uuid.uuid4())
-        PostgresUsers(pool).add(Account(User(user_id, "ada@example.com", NOW), "hash"))
+        PostgresUsers(pool).add(Account(person(user_id), "hash"))
         subject = Subject(PostgresSessions(pool), user_id)
         session = subject.begin("a")
         with psycopg.connect(postgres_url) as other:
@@ -170,7 +195,7 @@ def test_expired_sessions_go_when_their_user_logs_in_again(postgres_url: str) ->
     """Else the table would grow for ever. A session of which any token still works stays whole."""
     with connect_postgres(postgres_url) as pool:
         user_id = str(uuid.uuid4())
-        PostgresUsers(pool).add(Account(User(user_id, "ada@example.com", NOW), "hash"))
+        PostgresUsers(pool).add(Account(person(user_id), "hash"))
         sessions = PostgresSessions(pool)
         expired, living, new = (Session(str(uuid.uuid4()), user_id) for _ in range(3))
         sessions.begin(expired, hashed("a"), NOW, LATER)
@@ -184,11 +209,31 @@ def test_expired_sessions_go_when_their_user_logs_in_again(postgres_url: str) ->
         assert dict(rows) == {living.id: 2, new.id: 1}
 
 
+def test_a_session_that_goes_on_for_ever_does_not_grow_for_ever(postgres_url: str) -> None:
+    """A page that stays open gets a new token every quarter of an hour."""
+    ttl, period = timedelta(days=1), timedelta(minutes=15)
+    with connect_postgres(postgres_url) as pool:
+        user_id = str(uuid.uuid4())
+        PostgresUsers(pool).add(Account(person(user_id), "hash"))
+        sessions = PostgresSessions(pool)
+        session, now = Session(str(uuid.uuid4()), user_id), NOW
+        sessions.begin(session, hashed("0"), now, now + ttl)
+        for number in range(4 * 96):
+            now += period
+            sessions.rotate(hashed(f"{number}"), hashed(f"{number + 1}"), now, now + ttl)
+
+        with pool.connection() as connection:
+            [rows] = connection.execute("SELECT count(*) FROM refresh_tokens").fetchone() or [None]
+        # One for each token that has not expired: a day's, and the new one.
+        assert rows == 96
+        assert sessions.is_live(session)
+
+
 def test_the_table_takes_nothing_that_is_not_as_long_as_a_hash(postgres_url: str) -> None:
     """A token that was stored as itself by mistake could be used by who reads a backup."""
     with connect_postgres(postgres_url) as pool:
         user_id = str(uuid.uuid4())
-        PostgresUsers(pool).add(Account(User(user_id, "ada@example.com", NOW), "hash"))
+        PostgresUsers(pool).add(Account(person(user_id), "hash"))
         PostgresSessions(pool).begin(Session(str(uuid.uuid4()), user_id), hashed("a"), NOW, LATER)
 
         with pool.connection() as connection, pytest.raises(psycopg.errors.CheckViolation):

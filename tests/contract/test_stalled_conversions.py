@@ -4,10 +4,11 @@ import itertools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import pytest
+from msgspec.structs import replace
 from pymongo.database import Database
 
 from functions.shared.clock import utc_now
@@ -32,7 +33,17 @@ class Storage(Protocol):
     @property
     def stalled(self) -> StalledConversions: ...
 
-    def put(self, conversion: Conversion, owed: Sequence[Event] = (), leased_for: timedelta | None = None) -> None: ...
+    def put(
+        self,
+        conversion: Conversion,
+        owed: Sequence[Event] = (),
+        leased_for: timedelta | None = None,
+        announced_at: datetime | None = None,
+    ) -> None:
+        """Keep a conversion that was queued when it was updated last."""
+
+    def worked_on(self, conversion_id: str, state: State) -> bool:
+        """Let a conversion be in a state since just now, and return whether there is one."""
 
     def delete(self, conversion_id: str) -> None: ...
 
@@ -151,6 +162,53 @@ def test_announcing_it_again_begins_the_wait_anew(storage):
     assert storage.stalled.reannounce(LIMIT, announce, LATER) == []
 
 
+def test_each_pause_is_as_long_as_all_before_it(storage):
+    """While no worker runs, a message each quarter of an hour would only make the queue longer."""
+    storage.put(conversion("c1", updated_at=utc_now() - 3.5 * LATER), announced_at=utc_now() - 1.5 * LATER)
+    storage.put(conversion("c2", updated_at=utc_now() - 3.5 * LATER), announced_at=utc_now() - 2.5 * LATER)
+
+    assert [owed.conversion_id for owed in storage.stalled.reannounce(LIMIT, announce, LATER)] == ["c2"]
+
+
+def test_no_pause_is_longer_than_sixteen_times_the_first(storage):
+    """A message that was lost in the second week of an outage must not wait for the fourth."""
+    weeks = timedelta(weeks=2)
+    storage.put(conversion("c1", updated_at=utc_now() - weeks), announced_at=utc_now() - 15 * LATER)
+    storage.put(conversion("c2", updated_at=utc_now() - weeks), announced_at=utc_now() - 17 * LATER)
+
+    assert [owed.conversion_id for owed in storage.stalled.reannounce(LIMIT, announce, LATER)] == ["c2"]
+
+
+@pytest.mark.parametrize("state", [State.CONVERTING, State.COMPLETED, State.FAILED])
+def test_while_the_queue_moves_only_what_it_has_passed_is_announced_again(storage, state):
+    """The others are waiting for their turn, however long that takes."""
+    storage.put(conversion("passed", updated_at=utc_now() - 5 * LATER))
+    storage.put(conversion("waits", updated_at=utc_now() - 3 * LATER))
+    taken = conversion("taken", updated_at=utc_now() - 4 * LATER)
+    storage.put(taken)
+    assert storage.worked_on("taken", state)
+
+    assert [owed.conversion_id for owed in storage.stalled.reannounce(LIMIT, announce, LATER)] == ["passed"]
+
+
+def test_what_was_announced_after_the_one_that_is_worked_on_is_not_announced_again(storage):
+    """The repeat waits for its turn, too, at the end of the queue."""
+    storage.put(conversion("c1", updated_at=utc_now() - 5 * LATER), announced_at=utc_now() - 2.6 * LATER)
+    storage.put(conversion("taken", updated_at=utc_now() - 4 * LATER))
+    assert storage.worked_on("taken", State.CONVERTING)
+
+    assert storage.stalled.reannounce(LIMIT, announce, LATER) == []
+
+
+def test_a_reclaimed_conversion_waits_at_the_end_of_the_queue(storage):
+    """Its new message is behind all others, so their turn comes first."""
+    storage.put(converting(updated_at=utc_now() - 5 * LATER), leased_for=timedelta(seconds=-1))
+    [owed] = storage.stalled.reclaim(LIMIT, announce)
+    storage.published(owed)
+
+    assert storage.stalled.reannounce(LIMIT, announce, LATER) == []
+
+
 def test_what_still_owes_its_message_is_not_announced_again(storage):
     """The relay brings that one; two would be one too many."""
     storage.put(conversion(updated_at=utc_now() - LATER), owed=[event()])
@@ -217,9 +275,22 @@ class FakeStorage:
         self._database = FakeDatabase()
         self.stalled = FakeStalledConversions(self._database, utc_now)
 
-    def put(self, conversion: Conversion, owed: Sequence[Event] = (), leased_for: timedelta | None = None) -> None:
+    def put(
+        self,
+        conversion: Conversion,
+        owed: Sequence[Event] = (),
+        leased_for: timedelta | None = None,
+        announced_at: datetime | None = None,
+    ) -> None:
         lease_until = None if leased_for is None else utc_now() + leased_for
-        self._database.records[conversion.id] = Record(conversion, list(owed), fence=FENCE, lease_until=lease_until)
+        record = Record(conversion, list(owed), fence=FENCE, lease_until=lease_until)
+        record.announced_at = announced_at or record.announced_at
+        self._database.records[conversion.id] = record
+
+    def worked_on(self, conversion_id: str, state: State) -> bool:
+        record = self._database.records[conversion_id]
+        record.conversion = replace(record.conversion, state=state, updated_at=utc_now())
+        return True
 
     def delete(self, conversion_id: str) -> None:
         self._database.records[conversion_id].deleted = True
@@ -237,9 +308,21 @@ class MongoStorage:
         self._collection = database.conversions
         self.stalled = MongoStalledConversions(database)
 
-    def put(self, conversion: Conversion, owed: Sequence[Event] = (), leased_for: timedelta | None = None) -> None:
+    def put(
+        self,
+        conversion: Conversion,
+        owed: Sequence[Event] = (),
+        leased_for: timedelta | None = None,
+        announced_at: datetime | None = None,
+    ) -> None:
         lease = None if leased_for is None else {"holder": "w1", "expires_at": utc_now() + leased_for}
-        self._collection.insert_one({**to_document(conversion, list(owed)), "fence": FENCE, "lease": lease})
+        announced = {"announced_at": announced_at} if announced_at else {}
+        document = {**to_document(conversion, list(owed)), "fence": FENCE, "lease": lease, **announced}
+        self._collection.insert_one(document)
+
+    def worked_on(self, conversion_id: str, state: State) -> bool:
+        change = [{"$set": {"state": state, "updated_at": "$$NOW"}}]
+        return self._collection.update_one({"_id": conversion_id}, change).matched_count == 1
 
     def delete(self, conversion_id: str) -> None:
         self._collection.update_one({"_id": conversion_id}, {"$currentDate": {"deleted_at": True}})

@@ -57,7 +57,8 @@ class Calls:
     def invoke(self, function_name: str, event: Any) -> Any:
         assert function_name == TRIGGER.function
         assert to_payload(event)
-        [message] = event["rmqMessagesByQueue"][f"{CONVERSIONS.name}::/"]
+        [(queue, [message])] = event["rmqMessagesByQueue"].items()
+        assert queue.startswith(f"{CONVERSIONS.name}::")
         message_id = message["basicProperties"]["messageId"]
         self.redelivered.append(message["redelivered"])
         self.begun.append(message_id)

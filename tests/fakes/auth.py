@@ -75,9 +75,10 @@ class Token:
 
 
 class FakeSessions:
-    """Keeps refresh tokens in memory, by their hashes; while `down` it answers as a database that does not."""
+    """Keeps refresh tokens of users in memory, by their hashes; while `down` it answers as a database that does not."""
 
-    def __init__(self) -> None:
+    def __init__(self, users: FakeUsers) -> None:
+        self._users = users
         self.tokens: dict[bytes, Token] = {}
         self.revoked: set[str] = set()
         self.down = False
@@ -87,19 +88,22 @@ class FakeSessions:
         self._check()
         self.tokens[token_hash] = Token(session, expires_at)
 
-    def rotate(self, old_hash: bytes, new_hash: bytes, now: datetime, expires_at: datetime) -> Session:
+    def rotate(self, old_hash: bytes, new_hash: bytes, now: datetime, expires_at: datetime) -> tuple[Session, User]:
         self._check()
         with self._lock:
             token = self.tokens.get(old_hash)
-            if token is None:
+            # With an account go its sessions.
+            if token is None or token.session.user_id not in self._users.accounts:
+                raise TokenUnknown
+            if token.expires_at <= now:
                 raise TokenUnknown
             if token.spent:
                 raise TokenSpent(token.session.id)
-            if token.session.id in self.revoked or token.expires_at <= now:
+            if token.session.id in self.revoked:
                 raise TokenUnknown
             self.tokens[old_hash] = replace(token, spent=True)
             self.tokens[new_hash] = Token(token.session, expires_at)
-            return token.session
+            return token.session, self._users.accounts[token.session.user_id].user
 
     def revoke(self, session_id: str, now: datetime) -> None:
         self._check()
@@ -140,7 +144,8 @@ class Accounts:
 
 def make_accounts() -> Accounts:
     """Return accounts without anybody. Refresh tokens are `refresh-1`, `refresh-2`, …."""
-    users, sessions, clock, hasher = FakeUsers(), FakeSessions(), FakeClock(), CountingHasher()
+    users, clock, hasher = FakeUsers(), FakeClock(), CountingHasher()
+    sessions = FakeSessions(users)
     numbers = itertools.count(1)
     deps = Deps(
         users=users,

@@ -70,6 +70,10 @@ class FakeClaims:
     def release(self, claim: Claim, owed: Sequence[Event], *, counts: bool) -> None:
         record = self._held(claim)
         _change(record, state=State.QUEUED, progress=0.0, attempts=claim.attempt - (not counts))
+        for event in owed:
+            record.queued_at = record.announced_at = _now()
+            if event.not_before:
+                record.announced_at += event.not_before - event.occurred_at
         self._end(record, owed)
 
     def _held(self, claim: Claim) -> Record:

@@ -1,12 +1,12 @@
 """Fakes of the ports in functions.download."""
 
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from msgspec.structs import replace
 
+from functions.download.copies import ReadFrom
 from functions.download.library import Entry, NotFailedState, Position
 from functions.notify.notices import Outcome
 from functions.shared.clock import Clock
@@ -60,6 +60,7 @@ class FakeLibrary:
         if record.untold:
             record.owed = [event for event in record.owed if event != record.untold]
             record.extra[notice_key(record.untold)] = Notice("", now, Outcome.OVERTAKEN)
+        record.queued_at = record.announced_at = now
         record.lease_until = record.untold = None
         record.owed += owed
         return record.conversion
@@ -70,11 +71,15 @@ def _position(conversion: Conversion) -> Position:
 
 
 class FakeCopies:
-    """Keeps copies in memory. `makings` counts how often one was made; set `down` to be unavailable."""
+    """Keeps copies in memory. `makings` counts how often one was made; set `down` to be unavailable.
+
+    It looks at the time before each part that it is given.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._made_at: dict[str, datetime] = {}
+        self._begun: dict[str, bytes] = {}
         self.contents: dict[str, bytes] = {}
         self.makings = 0
         self.down = False
@@ -83,13 +88,23 @@ class FakeCopies:
         self._answer()
         return self._made_at.get(name)
 
-    def make(self, name: str, content_type: str, parts: Iterable[bytes]) -> None:
+    def make(self, name: str, content_type: str, read_from: ReadFrom, has_time: Callable[[], bool]) -> bool:
         self._answer()
-        # As boto3 does, read the parts in another thread, which has nothing of what belongs to the one of the request.
-        with ThreadPoolExecutor(1) as reader:
-            self.contents[name] = reader.submit(b"".join, parts).result()
-        self._made_at[name] = self._clock()
-        self.makings += 1
+        content = self._begun.pop(name, b"")
+        parts = iter(read_from(len(content)))
+        try:
+            while has_time():
+                if (part := next(parts, None)) is None:
+                    self.contents[name] = content
+                    self._made_at[name] = self._clock()
+                    self.makings += 1
+                    return True
+                content += part
+        except Unavailable:
+            self._begun[name] = content
+            raise
+        self._begun[name] = content
+        return False
 
     def url(self, name: str, filename: str, ttl: timedelta) -> str:
         query = urlencode({"saves-as": filename, "until": (self._clock() + ttl).isoformat()})
@@ -97,6 +112,7 @@ class FakeCopies:
 
     def delete(self, name: str) -> None:
         self._answer()
+        self._begun.pop(name, None)
         self.contents.pop(name, None)
         self._made_at.pop(name, None)
 

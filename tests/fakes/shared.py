@@ -31,7 +31,8 @@ class FakeClock:
 class Record:
     """What a conversion document holds beside the conversion. `lease_until` None means that nobody holds it.
 
-    `untold` is the event of its end, as long as nobody was told, and `owed_at` when that was last owed.
+    `untold` is the event of its end, as long as nobody was told, and `owed_at` when that was last owed. `queued_at` and
+    `announced_at` are those of the document: see functions.shared.mongo.
     """
 
     conversion: Conversion
@@ -43,6 +44,11 @@ class Record:
     owed_at: datetime | None = None
     deleted: bool = False
     extra: dict[str, object] = field(default_factory=dict)
+    queued_at: datetime = field(init=False)
+    announced_at: datetime = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.queued_at = self.announced_at = self.conversion.updated_at
 
 
 class FakeDatabase:

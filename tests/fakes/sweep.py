@@ -9,7 +9,7 @@ from functions.shared.clock import Clock
 from functions.shared.conversions import State
 from functions.shared.events import Event
 from functions.sweep.abandoned import Abandoned
-from functions.sweep.stalled import Announce
+from functions.sweep.stalled import LONGEST_PAUSES, Announce
 from tests.fakes.notify import Notice, notice_key
 from tests.fakes.shared import FakeConversions, FakeDatabase, FakeFiles, Record
 
@@ -29,17 +29,27 @@ class FakeStalledConversions:
         for record in found[:limit]:
             record.fence += 1
             record.lease_until = None
+            record.queued_at = now
             record.conversion = msgspec.structs.replace(record.conversion, state=State.QUEUED, progress=0.0)
         return [self._announce(record, announce) for record in found[:limit]]
 
     def reannounce(self, limit: int, announce: Announce, after: timedelta) -> list[Event]:
-        until = self._clock() - after
+        now, passed = self._clock(), self._passed(after)
         found = [
             record
-            for record in self._in_state(State.QUEUED)
-            if not record.owed and record.conversion.updated_at <= until
+            for record in sorted(self._in_state(State.QUEUED), key=lambda each: each.announced_at)
+            if not record.owed
+            and record.announced_at + max(after, min(record.announced_at - record.queued_at, LONGEST_PAUSES * after))
+            <= now
+            and (passed is None or record.announced_at < passed)
         ]
         return [self._announce(record, announce) for record in found[:limit]]
+
+    def _passed(self, within: timedelta) -> datetime | None:
+        since = self._clock() - within
+        last = [self._in_state(state)[-1:] for state in (State.CONVERTING, State.COMPLETED, State.FAILED)]
+        worked_on = [record.queued_at for records in last for record in records if record.conversion.updated_at > since]
+        return max(worked_on, default=None)
 
     def renotify(self, limit: int, after: timedelta, within: timedelta) -> list[Event]:
         now = self._clock()
@@ -65,6 +75,7 @@ class FakeStalledConversions:
     def _announce(self, record: Record, announce: Announce) -> Event:
         event = announce(record.conversion.id)
         record.owed.append(event)
+        record.announced_at = self._clock()
         record.conversion = msgspec.structs.replace(record.conversion, updated_at=self._clock())
         return event
 

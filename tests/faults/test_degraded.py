@@ -121,6 +121,8 @@ class Service:
     parts: Parts
     proxies: dict[str, TcpProxy]
     video: bytes
+    # One for all: to make a client takes a while of this process, in which the proxies have to forward bytes, too.
+    client: httpx.Client
 
     def ask(self, route: Route, things: "Things") -> tuple[httpx.Response, float]:
         """Ask one route as somebody does who has a right to it; return the answer, and how long it took."""
@@ -128,7 +130,7 @@ class Service:
         options = things.options(route, self.video)
         path = template.format_map(things.path_values(route))
         started = time.monotonic()
-        answer = httpx.request(method, self.parts.url + path, timeout=90, **options)
+        answer = self.client.request(method, self.parts.url + path, **options)
         return answer, time.monotonic() - started
 
     def ask_all(self, things: "Things") -> dict[Route, tuple[httpx.Response, float]]:
@@ -266,7 +268,9 @@ def services(
             parts = Parts(mongo, ServerUrls(*(ways[server][1] for server in SERVERS)), tmp_path / name)
             closing.callback(parts.end)
             parts.gateway()
-            return Service(parts, {server: proxy for server, (proxy, _) in ways.items()}, video)
+            limits = httpx.Limits(max_connections=len(ROUTES), max_keepalive_connections=0)
+            client = closing.enter_context(httpx.Client(timeout=90, limits=limits))
+            return Service(parts, {server: proxy for server, (proxy, _) in ways.items()}, video, client)
 
         yield start
 

@@ -83,7 +83,8 @@ def since_long(database: Database[Document], *conversion_ids: str) -> None:
     """Let it be as if these had been as they are for long."""
     before = utc_now() - LONG_AGO
     which = {"_id": {"$in": list(conversion_ids)}}
-    database.conversions.update_many(which, {"$set": {"updated_at": before}})
+    times = ("updated_at", "queued_at", "announced_at")
+    database.conversions.update_many(which, {"$set": dict.fromkeys(times, before)})
     database.conversions.update_many(
         {**which, "pending_events.0": {"$exists": True}}, {"$set": {"pending_events.0.occurred_at": before}}
     )

@@ -257,6 +257,17 @@ def test_a_refresh_token_used_twice_ends_its_session(client: Client, ada: dict[s
     assert not client.is_in(new["access_token"])
 
 
+def test_a_refresh_asks_the_database_once(client: Client, ada: dict[str, Any]) -> None:
+    """If it went away between two questions, the token would be spent, and the client would have no other."""
+    tokens = client.log_in()
+    client.accounts.users.down = True
+
+    new = client.post("refresh", {"refresh_token": tokens["refresh_token"]})
+
+    assert new["statusCode"] == 200
+    assert client.is_in(json_of(new)["access_token"])
+
+
 def test_a_refresh_token_expires(client: Client, ada: dict[str, Any]) -> None:
     """One that was lost in a backup must not work for ever."""
     tokens = client.log_in()

@@ -19,7 +19,7 @@ from functions.shared.logs import get_logger
 from functions.shared.problems import Unavailable
 from functions.shared.settings import InvalidSettings
 from tests.events import API_ARN, token_event
-from tests.fakes.auth import KEYS, FakeSessions
+from tests.fakes.auth import KEYS, FakeSessions, FakeUsers
 from tests.fakes.shared import FakeClock
 
 USER = User("6f1c2f5e-5d4b-4a7e-9d1c-0f0e0d0c0b0a", "ada@example.com", FakeClock().now)
@@ -45,7 +45,7 @@ class Door:
 
     def __init__(self, keys: Mapping[str, str] = KEYS) -> None:
         self.clock = FakeClock()
-        self.sessions = FakeSessions()
+        self.sessions = FakeSessions(FakeUsers())
         self.sessions.begin(SESSION, b"1", self.clock.now, self.clock.now + timedelta(days=30))
         self.tokens = AccessTokens(keys, timedelta(minutes=15), self.clock)
         deps = Deps(self.tokens, self.sessions, get_logger("authorizer"))

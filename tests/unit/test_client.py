@@ -688,6 +688,18 @@ def test_an_mp3_is_saved_whole(service, client, tmp_path):
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_an_mp3_that_is_being_copied_is_asked_for_until_it_is_there(service, client, tmp_path):
+    """On AWS each request copies for some twenty seconds, and answers with a redirect to itself until all is copied."""
+    again = [httpx.Response(307, headers={"Location": "/v1/conversions/c1/mp3"}) for _ in range(50)]
+    service.on("GET /v1/conversions/c1/mp3", *again, httpx.Response(200, content=b"mp3"))
+    client.login("ann@example.com", "secret")
+
+    client.save("c1", tmp_path / "movie.mp3")
+
+    assert (tmp_path / "movie.mp3").read_bytes() == b"mp3"
+    assert all("Authorization" in request.headers for request in service.requests[1:])
+
+
 def test_an_mp3_that_breaks_off_is_not_saved(service, client, tmp_path):
     """Half an MP3 under its final name would look like a whole one."""
 

@@ -2,18 +2,19 @@
 
 import hashlib
 import io
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from msgspec.structs import replace as with_fields
 
 from functions.download.app import MAX_INLINE_BYTES
 from functions.download.sending import COPY_GOOD_FOR, COPY_URL_TTL
-from functions.shared.conversions import Mp3
+from functions.shared.files import CHUNK_BYTES
 from functions.shared.problems import Unavailable
 from tests.conversions import NOW
 from tests.events import body_of, header, json_of
 from tests.fakes.download import FakeCopies
+from tests.tus_function import Context
 from tests.unit.test_download import Shelf
 
 LARGE = bytes(range(256)) * (MAX_INLINE_BYTES // 256 + 1)
@@ -130,14 +131,37 @@ def test_a_damaged_mp3_is_never_copied(shelf, copies, damage):
     assert copies.contents == {}
 
 
-def test_an_mp3_that_is_not_the_one_that_was_made_is_never_copied(shelf, copies):
-    """The digests of the chunks are right, but they are another file's."""
-    record = shelf.database.records["c1"]
-    other = Mp3(len(LARGE), "0" * 64, 5.3, 190_000, 48_000, 2)
-    record.conversion = with_fields(record.conversion, mp3=other)
+def test_while_it_is_copied_a_client_is_sent_to_the_same_address(shelf, copies):
+    """API Gateway waits for 29 s. Every client follows redirects, so none has to know that this takes longer."""
+    shelf.context = Context(29_000, 10_000, 6_000)
+    first = shelf.fetch({"Range": "bytes=1-"})
+    shelf.context = Context(29_000)
+    second = shelf.fetch({"Range": "bytes=1-"})
 
-    assert json_of(shelf.fetch())["type"] == "/problems/storage-corrupt"
-    assert copies.contents == {}
+    assert (first["statusCode"], header(first, "Location")) == (307, "/v1/conversions/c1/mp3")
+    assert (header(first, "Cache-Control"), body_of(first)) == ("no-store", b"")
+    assert copies.fetch(header(second, "Location"))[0] == LARGE
+    assert copies.makings == 1
+
+
+def test_each_request_goes_on_where_the_last_one_stopped(shelf, copies, monkeypatch):
+    """Otherwise an MP3 that cannot be copied within one request could never be fetched."""
+    starts: list[int] = []
+    read = shelf.deps.mp3s.read
+
+    def read_from(file_id: str, start: int, end: int) -> Iterator[bytes]:
+        starts.append(start)
+        yield from read(file_id, start, end)
+
+    monkeypatch.setattr(shelf.deps.mp3s, "read", read_from)
+    requests = 0
+    while copies.makings == 0:
+        shelf.context = Context(29_000, 6_000)
+        assert shelf.fetch()["statusCode"] == 307
+        requests += 1
+
+    assert starts == [number * CHUNK_BYTES for number in range(5)]
+    assert copies.contents == {"c1-1.mp3": LARGE}
 
 
 def test_a_storage_for_copies_that_does_not_answer_is_a_503(shelf, copies):
@@ -169,10 +193,10 @@ def test_a_conversion_that_is_deleted_while_it_is_copied_leaves_no_copy(shelf, c
     """Whoever deleted it found nothing to delete yet."""
     make = copies.make
 
-    def delete_and_make(name, content_type, parts):
-        content = b"".join(parts)
+    def delete_and_make(name, content_type, read_from, has_time):
+        content = b"".join(read_from(0))
         shelf.call("DELETE", "/v1/conversions/{conversion_id}", conversion_id="c1")
-        make(name, content_type, [content])
+        return make(name, content_type, lambda _: [content], has_time)
 
     monkeypatch.setattr(copies, "make", delete_and_make)
 

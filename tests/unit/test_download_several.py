@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from msgspec.structs import replace as with_fields
 
-from functions.download import rules
 from functions.download.app import MAX_INLINE_BYTES
 from functions.shared.conversions import Owner, State
 from infra.gateway.answers import read_answer
@@ -297,28 +296,15 @@ def test_a_large_zip_is_copied_once_and_fetched_from_there(shelf, copies):
     assert copies.makings == 2
 
 
-def test_a_zip_that_cannot_be_copied_in_time_is_refused_with_advice(shelf, copies, monkeypatch):
-    """API Gateway waits for 29 s. What would fail then is refused before, and so is a link to it."""
-    monkeypatch.setattr(rules, "MAX_COPIED_ZIP_BYTES", len(LARGE))
+def test_while_a_zip_is_copied_a_client_is_sent_to_the_same_address(shelf, copies):
+    """A ZIP of a hundred MP3s takes minutes. The ids have to be in the address again."""
+    shelf.context = Context(29_000, 6_000)
+    first = fetch(shelf, "c1", "c2")
+    shelf.context = Context(29_000)
 
-    for answer in (fetch(shelf, "c1", "c2"), link(shelf, "c1", "c2")):
-        assert answer["statusCode"] == 422
-        assert [error["field"] for error in json_of(answer)["errors"]] == ["ids"]
-        assert "Choose fewer conversions." in json_of(answer)["errors"][0]["message"]
-    assert fetch(shelf, "c1")["statusCode"] == 307
-
-
-def test_a_zip_that_takes_too_long_to_copy_is_refused_with_advice(shelf, copies):
-    """How long a copy takes is only seen while it is made. What was made of it by then is taken back."""
-    shelf.context = Context(29_000, 10_000, 3_000)
-
-    answer = fetch(shelf, "c1", "c2")
-
-    assert answer["statusCode"] == 422
-    assert json_of(answer)["errors"] == [
-        {"field": "ids", "message": "This ZIP cannot be made in time. Choose fewer conversions."}
-    ]
-    assert copies.contents == {}
+    assert (first["statusCode"], header(first, "Location")) == (307, "/v1/conversions/zip?ids=c1%2Cc2")
+    content, _ = copies.fetch(str(header(fetch(shelf, "c1", "c2"), "Location")))
+    assert list(unzipped(content).values()) == [LARGE, b"second"]
 
 
 def test_a_zip_with_a_damaged_mp3_is_never_copied(shelf, copies):
@@ -331,10 +317,10 @@ def test_a_zip_with_a_damaged_mp3_is_never_copied(shelf, copies):
 def test_a_zip_of_which_a_part_is_deleted_while_it_is_copied_leaves_no_copy(shelf, copies, monkeypatch):
     make = copies.make
 
-    def delete_and_make(name, content_type, parts):
-        content = b"".join(parts)
+    def delete_and_make(name, content_type, read_from, has_time):
+        content = b"".join(read_from(0))
         shelf.call("DELETE", "/v1/conversions/{conversion_id}", conversion_id="c2")
-        make(name, content_type, [content])
+        return make(name, content_type, lambda _: [content], has_time)
 
     monkeypatch.setattr(copies, "make", delete_and_make)
 

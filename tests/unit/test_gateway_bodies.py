@@ -308,6 +308,34 @@ def test_who_waits_for_memory_is_served_in_turn():
     run(test)
 
 
+def test_two_that_are_called_at_once_keep_their_places_in_line():
+    """Memory may become free in two steps before the first of them looks. The second must not pass it then."""
+
+    async def test() -> None:
+        memory = Memory(10)
+        memory.hold(10)
+        served: list[int] = []
+
+        async def take(count: int) -> None:
+            await memory.wait(count)
+            memory.hold(count)
+            served.append(count)
+
+        async with anyio.create_task_group() as group:
+            for count in (8, 1):
+                group.start_soon(take, count)
+                await anyio.wait_all_tasks_blocked()
+            memory.let_go(1)
+            memory.let_go(1)
+            await anyio.wait_all_tasks_blocked()
+            assert served == []
+            memory.let_go(7)
+
+        assert served == [8, 1]
+
+    run(test)
+
+
 def test_who_gives_up_waiting_for_memory_lets_the_next_one_in():
     """A turn that nobody takes would stop everybody behind it."""
 

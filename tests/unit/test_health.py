@@ -83,6 +83,18 @@ def test_readyz_asks_all_servers_at_the_same_time():
     assert json_of(answer)["status"] == "ok"
 
 
+def test_a_server_that_hangs_takes_no_time_from_the_others():
+    """Whoever looks at the answer has to see which server to repair."""
+    stop = threading.Event()
+    checks = {"postgres": lambda: stop.wait(5), "rabbitmq": lambda: time.sleep(0.4)}
+    try:
+        looks = [json_of(ask("/readyz", checks, timeout_s=0.5))["checks"] for _ in range(2)]
+    finally:
+        stop.set()
+
+    assert looks == [{"postgres": "down: no answer within 0.5 s", "rabbitmq": "ok"}] * 2
+
+
 def test_many_who_ask_at_once_share_one_look():
     """Anybody may ask for /readyz; a connection to each server for each who asks would use them up."""
     looks: list[int] = []

@@ -23,7 +23,7 @@ import functions.shared.metrics
 from functions.convert.convert import Deps as ConvertDeps
 from functions.convert.convert import convert
 from functions.convert.counted_claims import CountedClaims
-from functions.convert.failures import AttemptFailed, NoAudioTrack
+from functions.convert.failures import AttemptFailed, Interrupted, NoAudioTrack
 from functions.convert.heartbeat import Deadline
 from functions.convert.pauses import Pauses
 from functions.shared.conversions import State
@@ -491,6 +491,19 @@ def test_attempts_that_failed_are_counted_and_the_wait_only_once(world: World):
 
     assert world.metrics.value(ATTEMPTS_RELEASED, reason="failed") == 1
     assert world.metrics.values(CONVERSION_ATTEMPTS) == [2]
+    assert len(world.metrics.values(CONVERSION_WAIT_SECONDS)) == 1
+
+
+def test_a_wait_is_counted_once_although_the_host_stopped(world: World):
+    """The interrupted attempt does not count as one, but the wait was over when it began."""
+    world.encoder.then = failing(Interrupted("The host is stopping."))
+    with pytest.raises(Interrupted):
+        world.convert()
+    world.encoder.then = lambda _: None
+    world.convert()
+
+    assert world.metrics.value(ATTEMPTS_RELEASED, reason="stopping") == 1
+    assert world.metrics.values(CONVERSION_ATTEMPTS) == [1]
     assert len(world.metrics.values(CONVERSION_WAIT_SECONDS)) == 1
 
 

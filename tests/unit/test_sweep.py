@@ -252,6 +252,59 @@ def test_a_conversion_that_nobody_heard_of_is_announced_again(world):
     assert world.sweeps() == NOTHING
 
 
+def test_what_waits_for_a_worker_is_announced_again_after_pauses_that_grow(world):
+    """A message may be lost at any time, but a queue of repeats helps nobody."""
+    world.holds(conversion(updated_at=NOW))
+
+    announced = []
+    for minute in range(1, 24 * 60 + 1):
+        world.clock.advance(minutes=1)
+        if world.sweeps()["reannounced"]:
+            announced.append(minute)
+
+    # Each pause is as long as all before it, and four hours at most.
+    assert announced == [15, 30, 60, 120, 240, 480, 720, 960, 1200, 1440]
+
+
+def test_videos_that_wait_for_their_turn_are_not_announced_again(world):
+    """The only worker takes five minutes for each, and one arrives each minute. The queue is long, and it moves."""
+    queue = Queue(world)
+
+    for minute in range(200):
+        queue.arrives(f"c{minute:03}")
+        queue.works(takes_minutes=5)
+        world.clock.advance(minutes=1)
+        world.sweeps()
+
+    assert world.events.published == []
+    assert (len(queue.done), len(queue.waiting)) == (39, 160)
+
+
+def test_while_nothing_moves_few_messages_are_added(world):
+    """No worker runs for three hours and twenty minutes. Nobody can tell then whether the messages are there."""
+    for minute in range(200):
+        world.holds(conversion(f"c{minute:03}", updated_at=world.clock()))
+        world.clock.advance(minutes=1)
+        world.sweeps()
+
+    assert len(world.events.published) < 600
+
+
+def test_a_lost_message_is_noticed_when_the_queue_has_passed_it(world):
+    """RabbitMQ delivers in order, so whatever was queued later and is being converted came behind it."""
+    queue = Queue(world)
+    world.holds(conversion("lost", updated_at=world.clock()))
+
+    while not world.events.published:
+        queue.arrives(f"c{world.clock():%H%M}")
+        queue.works(takes_minutes=1)
+        world.clock.advance(minutes=1)
+        world.sweeps()
+
+    assert [event.conversion_id for event in world.events.published] == ["lost"]
+    assert world.clock() == NOW + timedelta(minutes=15)
+
+
 @pytest.mark.parametrize("ended", [COMPLETED, FAILED], ids=["completed", "failed"])
 def test_an_outcome_that_nobody_was_told_of_is_announced_again(world, ended):
     """A mail server was down for so long that the message was dead-lettered. Its owner still waits for the e-mail."""
@@ -458,6 +511,37 @@ def test_without_settings_the_first_call_says_which_is_missing(monkeypatch):
 
 def owed() -> Event:
     return Event("e1", EventName.VIDEO_UPLOADED, "c1", NOW)
+
+
+class Queue:
+    """The messages of conversions in their order, and one worker that takes them."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._left = 0
+        self.waiting: list[str] = []
+        self.under_way = ""
+        self.done: list[str] = []
+
+    def arrives(self, conversion_id: str) -> None:
+        self._world.holds(conversion(conversion_id, updated_at=self._world.clock()))
+        self.waiting.append(conversion_id)
+
+    def works(self, takes_minutes: int) -> None:
+        """Let a minute of work be done."""
+        if self._left == 0:
+            if self.under_way:
+                self._changes(State.COMPLETED)
+                self.done.append(self.under_way)
+            self.under_way = self.waiting.pop(0)
+            self._left = takes_minutes
+        self._left -= 1
+        self._changes(State.CONVERTING)
+
+    def _changes(self, state: State) -> None:
+        record, now = self._world.database.records[self.under_way], self._world.clock()
+        record.lease_until = now + timedelta(minutes=2) if state is State.CONVERTING else None
+        record.conversion = msgspec.structs.replace(record.conversion, state=state, updated_at=now)
 
 
 class BrokenFiles(FakeFiles):
