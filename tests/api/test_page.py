@@ -93,7 +93,8 @@ def test_a_first_visit_leads_to_an_mp3_that_can_be_saved(
         ann.arrives().converts(clip).sees(clip, "completed")
         with ann.page.expect_download() as saved:
             ann.presses(f"Save MP3 of {clip.name}")
-        mp3 = saved.value
+        content = saved.value.path().read_bytes()
 
-    assert mp3.suggested_filename == f"{clip.stem}.mp3"
+    assert saved.value.suggested_filename == f"{clip.stem}.mp3"
+    assert content.startswith((b"ID3", b"\xff\xfb"))
     assert ann.troubles == []

@@ -57,7 +57,7 @@ def test_the_queued_are_counted_and_the_first_is_timed(mongo):
 
 
 def test_an_announcement_does_not_shorten_the_wait(mongo):
-    """Whoever waits for a worker has waited since the upload, however often sweep has announced that."""
+    """A video has waited since its upload, however often sweep has announced it."""
     keep(mongo, conversion(), [], 1000)
     announced = MongoStalledConversions(mongo).reannounce(1, lambda _: event(), timedelta(minutes=15))
 

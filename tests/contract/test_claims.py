@@ -167,7 +167,7 @@ def test_a_released_conversion_is_queued_again(stored, counts, attempts):
     assert stored.patient.claim("c1", "w2") is not None
 
 
-def test_what_was_tried_waits_anew_and_its_message_comes_after_the_pause(stored):
+def test_what_was_tried_waits_again_and_its_message_comes_after_the_pause(stored):
     """From that sweep tells whether the message was lost."""
     claim = stored.patient.claim("c1", "w1")
     pause = timedelta(seconds=40)

@@ -170,7 +170,7 @@ def test_a_call_without_time_loses_nothing(place):
     assert place.fetch(place.copies.url("c1-1", NAME, HOUR))[0] == CONTENT
 
 
-def test_a_copy_that_is_deleted_in_between_begins_anew(place):
+def test_a_copy_that_is_deleted_in_between_starts_over(place):
     """Its conversion is gone, and so must be what was copied of it."""
     starts: list[int] = []
 

@@ -56,7 +56,7 @@ def test_a_queue_that_is_missing_is_named(amqp_url: str, queue: str):
 
 
 def test_a_broker_that_has_lost_a_queue_of_its_own_is_told(monkeypatch: pytest.MonkeyPatch):
-    """Only a restart helps, so whoever looks should not look for a network."""
+    """Only a restart helps, so the answer must not point to the network."""
 
     def broken(*_: object, **__: object) -> None:
         raise pika.exceptions.ConnectionClosedByBroker(541, "INTERNAL_ERROR")

@@ -84,7 +84,7 @@ def test_readyz_asks_all_servers_at_the_same_time():
 
 
 def test_a_server_that_hangs_takes_no_time_from_the_others():
-    """Whoever looks at the answer has to see which server to repair."""
+    """An operator has to see in the answer which server to repair."""
     stop = threading.Event()
     checks = {"postgres": lambda: stop.wait(5), "rabbitmq": lambda: time.sleep(0.4)}
     try:

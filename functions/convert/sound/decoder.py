@@ -22,8 +22,8 @@ from functions.convert.sound.filters import Form, graph
 from functions.convert.sound.timeline import Covered, Gap, Piece, Timeline
 
 SAMPLE_BYTES = 4
-# ffmpeg would close a long gap in the sound although the pictures go on in it: what is a jump is decided here.
 _CHECKED = ("-err_detect", "crccheck+explode")
+# ffmpeg would close a long gap in the sound although the pictures go on in it: what is a jump is decided here.
 _KEEP_JUMPS = ("-dts_delta_threshold", "1000000")
 # So many bytes are moved at once. They must fit into the smallest pipe, since their lines come ahead of them.
 _BATCH_BYTES = 32 * 1024
