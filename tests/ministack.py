@@ -17,13 +17,15 @@ from infra.local.processes import LeashedProcess, Stopping, free_port, wait_unti
 REGION: Final = "eu-central-1"
 # After each call of a function it waits 50 ms for a line in its log, which would be half of the time of a request. And
 # when a function has raised, it ends its process, which AWS does not: to start the authorizer again after each token
-# that it refuses takes seconds.
+# that it refuses takes seconds. Without Accept it sends base64 as it is, though such a client takes anything (RFC 9110,
+# 12.5.1), and Chromium sends none for a link with `download`. What API Gateway does then has not been seen.
 _START: Final = """
 import runpy
 import threading
 import time
 from ministack.core import lambda_runtime
 from ministack.core.lambda_runtime import Worker
+from ministack.services import apigateway_v1
 
 first_line_s, *others = Worker._drain_stderr_bounded.__defaults__
 Worker._drain_stderr_bounded.__defaults__ = (first_line_s / 25, *others)
@@ -58,6 +60,8 @@ def invoke_and_go_on(worker, *args, **kwargs):
 
 Worker.invoke = invoke_and_go_on
 lambda_runtime._signal, lambda_runtime._collect = signal_later, collect_later
+matches = apigateway_v1._media_type_matches
+apigateway_v1._media_type_matches = lambda media_type, kinds: matches(media_type or "*/*", kinds)
 runpy.run_module("ministack", run_name="__main__")
 """
 
